@@ -1,0 +1,462 @@
+"""The tensor: an array that remembers how it was computed, so that `backward` can send gradients back.
+
+The whole of automatic differentiation is in this file and is three ideas:
+
+1. An **op** is a function on arrays that returns its output and its *vjp* (vector-Jacobian product): given
+   `g` = dL/d(output), the vjp returns dL/d(input) for each input.
+2. `@op` **records** what was applied to what. Every record (`Node`) carries a running number; an output is
+   always younger than its inputs.
+3. `backward` visits the records from the youngest to the oldest, calls each vjp once, and adds up what
+   arrives at each tensor. The one idea that scalars do not need: a gradient is summed over the axes along
+   which its tensor was broadcast.
+
+Sources: Linnainmaa (1970), reverse accumulation; Speelpenning (1980), compiled gradients.
+"""
+
+from __future__ import annotations
+
+import functools
+import heapq
+import inspect
+import itertools
+import threading
+from collections.abc import Callable
+
+import numpy as np
+
+OPS: dict[str, Callable] = {}
+"""Every op by name. A test walks it and refuses an op without gradient-check samples."""
+
+_birth = itertools.count()
+
+
+class _Mode(threading.local):
+    """Per thread: are operations recorded, and do records keep their values for drawing?"""
+
+    grad = True
+    trace = False
+
+
+_mode = _Mode()
+
+
+class ShapeError(RuntimeError, ValueError):
+    """Arguments of an op do not fit together. The message names op, arguments, rule and fix."""
+
+
+class _Switch:
+    """A context manager (and decorator) that sets one field of `_mode` for its thread."""
+
+    field: str
+    value: bool
+
+    def __enter__(self):
+        self._before = getattr(_mode, self.field)
+        setattr(_mode, self.field, self.value)
+        return self
+
+    def __exit__(self, *_):
+        setattr(_mode, self.field, self._before)
+
+    def __call__(self, function):
+        @functools.wraps(function)
+        def switched(*args, **kwargs):
+            with type(self)():
+                return function(*args, **kwargs)
+
+        return switched
+
+
+class no_grad(_Switch):
+    """`with no_grad():` nothing is recorded: for evaluation, and for changing weights by hand."""
+
+    field, value = "grad", False
+
+
+class enable_grad(_Switch):
+    """`with enable_grad():` record again inside a `no_grad` block."""
+
+    field, value = "grad", True
+
+
+class trace(_Switch):
+    """`with trace():` records also keep each output and its gradient, so that graphs can be drawn."""
+
+    field, value = "trace", True
+
+
+def is_grad_enabled() -> bool:
+    """Are operations recorded in this thread now?"""
+    return _mode.grad
+
+
+class Node:
+    """The record of one op: what went in, and how a gradient goes back.
+
+    `inputs` holds, for each positional argument of the op, the record that made it, or the tensor itself
+    when it is a leaf that wants a gradient, or None when nobody needs that gradient.
+    """
+
+    __slots__ = ("dtype", "grad", "hooks", "inputs", "name", "order", "shape", "value", "vjp")
+
+    def __init__(self, name, inputs, vjp, out):
+        self.name, self.inputs, self.vjp = name, inputs, vjp
+        self.shape, self.dtype, self.order = out.shape, out.dtype, next(_birth)
+        self.hooks = self.grad = None
+        self.value = out if _mode.trace else None
+
+    def __repr__(self):
+        return f"<{self.name}>"
+
+    def input_gradients(self, g):
+        """Pairs (input, dL/d input) for the inputs that need one."""
+        if self.vjp is None:
+            raise RuntimeError(
+                f"backward through {self.name} a second time: its saved arrays were released by the first "
+                "backward. Fix: compute the loss anew before each backward, or call the first one with "
+                "retain_graph=True."
+            )
+        if type(self.vjp) is tuple:  # one function an input: unneeded gradients are never computed
+            return [(x, f(g)) for x, f in zip(self.inputs, self.vjp, strict=False) if x is not None]
+        return [(x, d) for x, d in zip(self.inputs, self.vjp(g), strict=False) if x is not None]
+
+
+class Tensor:
+    """An n-dimensional array with a gradient.
+
+    `requires_grad=True` makes it a leaf: `backward` fills its `.grad`. Results of ops carry the record of
+    the op in `.grad_fn`. PyTorch's names and meaning throughout; `array` is the NumPy array itself.
+    """
+
+    __slots__ = ("__weakref__", "_buffer", "_grad", "array", "grad_fn", "requires_grad")
+    __array_ufunc__ = None  # so that `ndarray + Tensor` is decided by Tensor
+    __hash__ = object.__hash__
+
+    def __init__(self, array, requires_grad: bool = False):
+        self.array = array
+        self.requires_grad = requires_grad
+        self.grad_fn = self._grad = self._buffer = None
+
+    # -- what it is --------------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.array.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.array.dtype
+
+    @property
+    def ndim(self) -> int:
+        return self.array.ndim
+
+    @property
+    def device(self) -> str:
+        return "cpu"
+
+    @property
+    def is_leaf(self) -> bool:
+        return self.grad_fn is None
+
+    def dim(self) -> int:
+        return self.array.ndim
+
+    def size(self, dim: int | None = None):
+        return self.array.shape if dim is None else self.array.shape[dim]
+
+    def numel(self) -> int:
+        return self.array.size
+
+    def __len__(self):
+        if not self.array.ndim:
+            raise TypeError("len() of a 0-d tensor: it has no axis to count")
+        return len(self.array)
+
+    def __repr__(self):
+        text = np.array2string(self.array, precision=4, separator=", ", prefix="tensor(")
+        if self.dtype not in (np.float32, np.int64, np.bool_):
+            text += f", dtype={self.dtype}"
+        if self.grad_fn is not None:
+            text += f", grad_fn={self.grad_fn!r}"
+        elif self.requires_grad:
+            text += ", requires_grad=True"
+        return f"tensor({text})"
+
+    # -- out of the tensor world -------------------------------------------------------------------
+
+    def numpy(self) -> np.ndarray:
+        """The array itself, sharing memory. Refused while a gradient is wanted: `detach()` first."""
+        if self.requires_grad:
+            raise RuntimeError(
+                "numpy() of a tensor that requires a gradient would cut it out of the graph unseen. "
+                "Fix: t.detach().numpy()"
+            )
+        return self.array
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array(self.numpy(), dtype=dtype, copy=copy)
+
+    def item(self) -> float | int | bool:
+        """The only element as a Python number."""
+        if self.array.size != 1:
+            raise RuntimeError(f"item() needs a tensor with one element, this one has shape {self.shape}")
+        return self.array.item()
+
+    def tolist(self):
+        return self.array.tolist()
+
+    def __float__(self):
+        return float(self.item())
+
+    def __int__(self):
+        return int(self.item())
+
+    def __index__(self):
+        if self.array.dtype.kind not in "iub":
+            raise TypeError(f"only an integer tensor can be an index, this one is {self.dtype}")
+        return int(self.item())
+
+    def __bool__(self):
+        if self.array.size != 1:
+            raise RuntimeError(
+                f"a tensor of shape {self.shape} is neither true nor false. Fix: use .any() or .all()"
+            )
+        return bool(self.array.item())
+
+    def detach(self) -> Tensor:
+        """The same memory without its history."""
+        return Tensor(self.array)
+
+    @property
+    def data(self) -> Tensor:
+        """The values as a tensor without history, sharing memory."""
+        return Tensor(self.array)
+
+    @data.setter
+    def data(self, value):
+        self.array = value.array if isinstance(value, Tensor) else np.asarray(value)
+
+    def to(self, target) -> Tensor:
+        """`to(dtype)` converts, differentiably; `to("cpu")` is this tensor; other devices are refused."""
+        if isinstance(target, str) and target.split(":")[0] not in ("float32", "float64", "int64", "bool"):
+            check_device(target)
+            return self
+        return OPS["astype"](self, dtype=np.dtype(target))
+
+    def float(self) -> Tensor:
+        return self.to(np.float32)
+
+    def double(self) -> Tensor:
+        return self.to(np.float64)
+
+    def long(self) -> Tensor:
+        return self.to(np.int64)
+
+    # -- gradients ---------------------------------------------------------------------------------
+
+    @property
+    def grad(self) -> Tensor | None:
+        """dL/d(this tensor), added up over every `backward` since it was last None."""
+        return None if self._grad is None else Tensor(self._grad)
+
+    @grad.setter
+    def grad(self, value):
+        if value is None:
+            self._grad = None
+            return
+        g = np.asarray(value.array if isinstance(value, Tensor) else value)
+        if g.shape != self.shape:
+            raise ShapeError(
+                f"grad of shape {g.shape} for a tensor of shape {self.shape}: they must be equal"
+            )
+        self._grad = None
+        self._accumulate(g)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Say, in place, whether this leaf wants a gradient."""
+        if requires_grad and self.array.dtype.kind != "f":
+            raise RuntimeError(f"only floating-point tensors can require a gradient, not {self.dtype}")
+        if self.grad_fn is not None and not requires_grad:
+            raise RuntimeError("requires_grad can only be taken from a leaf. Fix: use t.detach()")
+        self.requires_grad = requires_grad
+        return self
+
+    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> None:
+        """Call `hook(gradient)` when the gradient of this result is complete; what it returns replaces it."""
+        if self.grad_fn is None:
+            raise RuntimeError("register_hook needs the result of an op; a leaf's gradient is in .grad")
+        self.grad_fn.hooks = [*(self.grad_fn.hooks or ()), hook]
+
+    def retain_grad(self) -> None:
+        """Keep `.grad` of this intermediate result as well."""
+        if self.grad_fn is not None:
+            self.register_hook(self._accumulate_tensor)
+
+    def _accumulate_tensor(self, g: Tensor) -> None:
+        self._accumulate(g.array)
+
+    def _accumulate(self, g: np.ndarray) -> None:
+        """Add g to the gradient; the first one is copied, because `g` may be shared or read-only."""
+        if self._grad is not None:
+            self._grad += g
+        elif self._buffer is not None:
+            np.copyto(self._buffer, g, casting="same_kind")
+            self._grad = self._buffer
+        else:
+            self._grad = np.array(g, dtype=self.array.dtype)
+
+    def backward(self, gradient=None, retain_graph: bool = False, create_graph: bool = False) -> None:
+        """Fill `.grad` of every leaf that this tensor was computed from.
+
+        Args:
+            gradient: dL/d(this tensor), its shape. May be left out for one element (it is 1 then).
+            retain_graph: keep what the ops saved, so that backward can run again.
+
+        Raises:
+            RuntimeError: nothing here requires a gradient, or the graph was already released.
+        """
+        if create_graph:
+            raise NotImplementedError("create_graph=True (gradients of gradients) is not part of minidl")
+        if not self.requires_grad:
+            raise RuntimeError(
+                "backward from a tensor that does not require a gradient. Fix: give a parameter "
+                "requires_grad=True, and compute the loss outside no_grad()"
+            )
+        run_backward(self, _seed_gradient(self, gradient), retain_graph)
+
+    # -- attributes bound by ops.py: +, *, @, [...], sum, reshape and their kin --------------------
+
+
+def _seed_gradient(t: Tensor, gradient) -> np.ndarray:
+    if gradient is None:
+        if t.array.size != 1:
+            raise RuntimeError(
+                f"backward from a tensor of shape {t.shape}: only one number can be a loss. "
+                "Fix: reduce it (loss.mean()) or pass gradient="
+            )
+        return np.ones_like(t.array)
+    g = np.asarray(gradient.array if isinstance(gradient, Tensor) else gradient, dtype=t.dtype)
+    if g.shape != t.shape:
+        raise ShapeError(f"backward(gradient: {g.shape}) of a tensor of shape {t.shape}: they must be equal")
+    return g
+
+
+def run_backward(root: Tensor, g: np.ndarray, retain_graph: bool) -> None:
+    """Visit the records from the youngest to the oldest; each is complete when its turn comes."""
+    if root.grad_fn is None:
+        root._accumulate(g)
+        return
+    pending = {root.grad_fn: g}  # record -> dL/d(its output) so far
+    owned = set()  # records whose pending array is ours to add into
+    queue = [(-root.grad_fn.order, root.grad_fn)]
+    while queue:
+        node = heapq.heappop(queue)[1]
+        g = pending.pop(node)
+        owned.discard(node)
+        for hook in node.hooks or ():
+            replaced = hook(Tensor(g))
+            g = g if replaced is None else replaced.array
+        if node.value is not None:
+            node.grad = g
+        for x, dx in node.input_gradients(g):
+            if dx.shape != x.shape:
+                dx = sum_to_shape(dx, x.shape)
+            if dx.dtype != x.dtype:
+                dx = dx.astype(x.dtype)
+            if type(x) is not Node:
+                x._accumulate(dx)
+            elif x not in pending:
+                pending[x] = dx
+                heapq.heappush(queue, (-x.order, x))
+            elif x in owned:
+                pending[x] += dx
+            else:  # the first array may be shared with another consumer: add out of place
+                pending[x] = pending[x] + dx
+                owned.add(x)
+        if not retain_graph:
+            node.vjp = None
+            if node.value is None:
+                node.inputs = ()
+
+
+def sum_to_shape(g: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """The gradient of broadcasting: sum over the axes that were added or stretched from 1."""
+    extra = g.ndim - len(shape)
+    if extra > 0:
+        g = g.sum(axis=tuple(range(extra)))
+    stretched = tuple(i for i, n in enumerate(shape) if n == 1 and g.shape[i] != 1)
+    return g.sum(axis=stretched, keepdims=True) if stretched else g
+
+
+def op(function=None, *, rule: str = "", fix: str = ""):
+    """Make a differentiable op of a function on arrays.
+
+    The function returns `(output, vjp)`. Its positional arguments may be tensors (it receives their
+    arrays); keyword arguments are settings. `vjp` is one function `g -> (dx, dy, ...)`, or a tuple with
+    one function `g -> dx` for each input, of which only the needed ones are called. Gradients may have
+    the broadcast shape: they are summed back here.
+
+    Args:
+        rule: what must hold of the arguments, in words; part of the error message.
+        fix: what to do about it.
+    """
+    if function is None:
+        return functools.partial(op, rule=rule, fix=fix)
+    name = function.__name__.strip("_")
+
+    @functools.wraps(function)
+    def call(*args, **settings):
+        arrays = [a.array if isinstance(a, Tensor) else a for a in args]
+        try:
+            out, vjp = function(*arrays, **settings)
+        except (ValueError, IndexError, TypeError) as error:
+            raise explain(error, function, name, arrays, settings, rule, fix) from error
+        if type(out) is not np.ndarray:
+            out = np.asarray(out)
+        result = Tensor(out)
+        recorded = _mode.grad and out.dtype.kind == "f"
+        if recorded and [a for a in args if isinstance(a, Tensor) and a.requires_grad]:
+            inputs = [(a.grad_fn or a) if isinstance(a, Tensor) and a.requires_grad else None for a in args]
+            result.requires_grad = True
+            result.grad_fn = Node(name, inputs, vjp, out)
+        return result
+
+    OPS[name] = call
+    return call
+
+
+def explain(error, function, name, arrays, settings, rule, fix) -> Exception:
+    """The message of a failed op: its arguments with shapes, the rule, the fix."""
+    if isinstance(error, ShapeError):
+        return error
+    names = list(inspect.signature(function).parameters)
+    names += [names[-1]] * (len(arrays) - len(names))  # *args repeat their name
+    given = [f"{n.lstrip('*')}: {describe(a)}" for n, a in zip(names, arrays, strict=False)]
+    given += [f"{k}={v!r}" for k, v in settings.items()]
+    text = f"{name}({', '.join(given)}): {rule or error}"
+    text += f" ({error})" if rule else ""
+    text += f". Fix: {fix}" if fix else ""
+    kind = type(error) if isinstance(error, (TypeError, IndexError)) else ShapeError
+    return kind(text)
+
+
+def describe(value) -> str:
+    """`(3, 4) float32` for arrays, the value itself for anything else."""
+    if isinstance(value, np.ndarray):
+        return f"{value.shape} {value.dtype}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(describe(v) for v in value) + "]"
+    return repr(value)
+
+
+def check_device(device: str) -> None:
+    """Accept "cpu"; say for anything else what is missing."""
+    if str(device) == "cpu":
+        return
+    if str(device).split(":")[0] == "cuda":
+        raise RuntimeError(
+            f"device {device!r}: minidl has no CUDA kernels installed here. Fix: stay on 'cpu'; every "
+            "notebook of the course runs there"
+        )
+    raise ValueError(f"unknown device {device!r}: 'cpu' is available")
