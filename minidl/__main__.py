@@ -1,13 +1,18 @@
 """`python -m minidl learn`: open the course in JupyterLab."""
 
 import argparse
+import json
 import os
 import socket
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).resolve().parent.parent
 START = "notebooks/00_start_here.ipynb"
+DEFAULTS = {  # no question about news, no request to the network
+    "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
+}
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -54,15 +59,24 @@ def learn(port: int | None, lab_options: list[str]) -> None:
     arguments = [
         f"--ServerApp.root_dir={ROOT}",
         f"--LabApp.default_url=/lab/tree/{START}",
-        "--LabApp.news_url=None",  # no question about news, no request to the network
-        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
     ]
     if port is not None:
         refuse_if_taken(port)
         arguments += [f"--ServerApp.port={port}", "--ServerApp.port_retries=0"]
     os.environ.setdefault("JUPYTER_PREFER_ENV_PATH", "1")  # this Python's kernel, not another installation's
     print(f"Opening {START} in JupyterLab. Keep this terminal open; Ctrl-C here ends it.", flush=True)
-    LabApp.launch_instance(arguments + lab_options)
+    with TemporaryDirectory() as folder:
+        write_defaults(Path(folder))
+        LabApp.launch_instance(arguments + lab_options)
+
+
+def write_defaults(folder: Path) -> None:
+    """Have JupyterLab read DEFAULTS from this folder; what the learner has set goes before them."""
+    file = folder / "labconfig/default_setting_overrides.json"
+    file.parent.mkdir()
+    file.write_text(json.dumps(DEFAULTS))
+    paths = (str(folder), os.environ.get("JUPYTER_CONFIG_PATH"))
+    os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(filter(None, paths))
 
 
 def refuse_if_taken(port: int) -> None:

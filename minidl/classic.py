@@ -98,7 +98,7 @@ class NerveNet:
             name: _values("NerveNet", f"signal {name!r}", each, (0, 1)) for name, each in signals.items()
         }
         place = {name: index for index, name in enumerate([*inputs, *self.cells])}
-        self._complain(inputs)
+        self._check(inputs)
         units = {name: self._unit(cell, place) for name, cell in self.cells.items()}
         first = next(iter(inputs.values()))
         state = np.zeros((*first.shape, len(place)), dtype=np.int64)  # (T, ..., inputs and cells)
@@ -112,7 +112,7 @@ class NerveNet:
         excitatory, inhibitory, threshold = cell
         return McCullochPitts([place[n] for n in excitatory], [place[n] for n in inhibitory], threshold)
 
-    def _complain(self, inputs: Mapping[str, NDArray]) -> None:
+    def _check(self, inputs: Mapping[str, NDArray]) -> None:
         known = [*inputs, *self.cells]
         for name, (excitatory, inhibitory, _) in self.cells.items():
             missing = [other for other in [*excitatory, *inhibitory] if other not in known]

@@ -152,6 +152,13 @@ def _scalar_dtype(x):
     return np.bool_ if isinstance(x, bool) else np.int64 if isinstance(x, int) else np.float32
 
 
+_NUMBERS = (float, int, bool)  # Python's own: NumPy's scalars carry a width
+
+
+def _is_float_array(x) -> bool:
+    return type(x) is np.ndarray and x.dtype.kind == "f"
+
+
 def _promote(a, b):
     """Two operands in a common dtype: bool < int < float, and among floats the wider array's.
 
@@ -161,9 +168,7 @@ def _promote(a, b):
     if type(a) is np.ndarray and type(b) is np.ndarray:
         if a.dtype == b.dtype:
             return a, b
-    elif (type(a) is np.ndarray and a.dtype.kind == "f" and isinstance(b, (int, float))) or (
-        type(b) is np.ndarray and b.dtype.kind == "f" and isinstance(a, (int, float))
-    ):
+    elif (_is_float_array(a) and type(b) in _NUMBERS) or (_is_float_array(b) and type(a) in _NUMBERS):
         return a, b
     a, b = (x if isinstance(x, np.ndarray) else np.asarray(x, _number_dtype(x)) for x in (a, b))
     dtype = _common_dtype(a, b)

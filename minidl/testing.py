@@ -53,9 +53,9 @@ def _numeric_gradient(function: Callable, weights: np.ndarray, x: Tensor, eps: f
         for at in np.ndindex(*x.shape):
             before = x.array[at]
             x.array[at] = before + eps
-            up = function().array
+            up = function().array.copy()  # it may be a view of x
             x.array[at] = before - eps
-            down = function().array
+            down = function().array.copy()
             x.array[at] = before
             gradient[at] = np.sum(weights * (up - down)) / (2 * eps)
     return gradient
