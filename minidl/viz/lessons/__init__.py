@@ -1,0 +1,1 @@
+"""Interactive pictures that belong to one notebook, one file a notebook."""

@@ -1,0 +1,60 @@
+"""Every notebook in a real browser: runs, shows no error, and each widget answers its controls."""
+
+import time
+from statistics import median, quantiles
+
+import pytest
+
+from .lab import ROOT, Lab, Widget
+
+NOTEBOOKS = sorted(
+    path.relative_to(ROOT).as_posix()
+    for path in (ROOT / "notebooks").rglob("*.ipynb")
+    if ".ipynb_checkpoints" not in path.parts
+)
+PRESSES = 5  # of each slider that changes a picture, to measure how soon
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS)
+def test_runs_and_its_widgets_answer(lab, notebook, record_property):
+    lab.open(notebook)
+    start = time.perf_counter()
+    lab.run_all()
+    seconds = time.perf_counter() - start
+    assert lab.errors() == []
+    assert lab.missing_alternatives() == []
+    widgets = lab.widgets()
+    assert widgets, "every notebook has a widget"
+    moves = [move for widget in widgets for move in move_everything(lab, widget)]
+    record_property(
+        "measured", f"{notebook}: runs in {seconds:.0f} s, {len(widgets)} widgets{summary(moves)}"
+    )
+
+
+def move_everything(lab: Lab, widget: Widget) -> list[dict]:
+    """Use each control of a widget; no error may come of it, and at least one must change the picture."""
+    moves = []
+    for control in widget.controls():
+        if not control.element.is_enabled():  # switched off by one before it
+            continue
+        several = [control.move()]
+        if control.kind == "slider" and several[0]["frames"]:
+            several += [control.move() for _ in range(PRESSES - 1)]
+        assert widget.problem() == "", f"{control} raised"
+        assert lab.errors() == [], f"{control} raised"
+        moves += several
+    assert any(move["frames"] for move in moves), f"no control changes its picture: {widget.controls()}"
+    return moves
+
+
+def summary(moves: list[dict]) -> str:
+    """How soon pictures follow sliders, and how many a second come while a widget plays."""
+    text = ""
+    latencies = [move["latency"] for move in moves if move["kind"] == "slider" and move["latency"]]
+    if len(latencies) > 1:
+        text += f", slider to picture {median(latencies):.0f} ms median"
+        text += f", {quantiles(latencies, n=20)[-1]:.0f} ms 95th percentile"
+    rates = [move["rate"] for move in moves if move["label"] == "Play" and move["rate"]]
+    if rates:
+        text += f", plays at {min(rates):.0f} frames/s"
+    return text

@@ -1,0 +1,65 @@
+"""`python -m minidl`: help and messages. That the course opens is seen in tests/browser."""
+
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from minidl import __main__ as command
+
+
+def test_alone_prints_help(capsys):
+    command.main([])
+    assert "learn" in capsys.readouterr().out
+
+
+def test_runs_as_a_module():
+    done = subprocess.run(
+        [sys.executable, "-m", "minidl", "--help"], capture_output=True, text=True, check=True
+    )
+    assert "open the first notebook in JupyterLab" in done.stdout
+
+
+@pytest.mark.parametrize("arguments", [["lern"], ["--no-browser"]])
+def test_refuses_what_it_does_not_know(arguments, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        command.main(arguments)
+    assert stopped.value.code == 2
+    assert arguments[0] in capsys.readouterr().err
+
+
+def test_learn_names_a_taken_port():
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(SystemExit, match=rf"Port {port} cannot be used .*Leave out --port"):
+            command.main(["learn", "--port", str(port)])
+
+
+def test_learn_refuses_an_impossible_port():
+    with pytest.raises(SystemExit, match="Port 70000 cannot be used"):
+        command.main(["learn", "--port=70000"])
+
+
+def test_learn_says_how_to_install_jupyterlab(monkeypatch):
+    monkeypatch.setitem(sys.modules, "jupyterlab.labapp", None)  # importing it raises ImportError
+    with pytest.raises(
+        SystemExit, match=r"JupyterLab cannot be loaded(.|\n)*pip install -r .*requirements.txt"
+    ):
+        command.main(["learn"])
+
+
+def test_learn_outside_a_clone_says_so(monkeypatch, tmp_path):
+    monkeypatch.setattr(command, "ROOT", tmp_path)
+    with pytest.raises(SystemExit, match="inside a clone"):
+        command.main(["learn"])
+
+
+def test_learn_passes_other_options_on(monkeypatch):
+    labapp = pytest.importorskip("jupyterlab.labapp")
+    seen = []
+    monkeypatch.setattr(labapp.LabApp, "launch_instance", seen.extend)
+    monkeypatch.setattr(command.os, "environ", dict(command.os.environ))
+    command.main(["learn", "--no-browser", "--ServerApp.ip=0.0.0.0"])
+    assert seen[-2:] == ["--no-browser", "--ServerApp.ip=0.0.0.0"]
+    assert f"--ServerApp.root_dir={command.ROOT}" in seen
