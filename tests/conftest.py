@@ -1,5 +1,17 @@
 """What every test shares: measured figures are printed at the end of the run, never asserted tightly."""
 
+import os
+
+import hypothesis
+
+hypothesis.settings.register_profile("patient", deadline=None)  # a busy machine is no failure
+hypothesis.settings.load_profile("patient")
+
+if (
+    "PYTEST_XDIST_WORKER" in os.environ
+):  # two tests at once: BLAS threads that wait for each other cost tenfold
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 
 def pytest_terminal_summary(terminalreporter):
     """Print what tests noted with `record_property("measured", text)`."""

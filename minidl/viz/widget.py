@@ -60,7 +60,7 @@ class Widget(ipywidgets.VBox):
         self.state, self._draw, self._step, self._describe = state, draw, step, describe
         self._on_pointer, self._fps, self._steps_per_frame = on_pointer, fps, steps_per_frame
         self._controls: list[Control] = list(controls)
-        self._mutex = threading.Lock()  # guards the four below; never held while user code runs
+        self._mutex = threading.Lock()  # for _jobs, _dirty, _running, _closed; not held in user code
         self._jobs: list[tuple[object, Callable]] = []
         self._dirty = self._running = self.playing = False
         self._worker = threading.Thread()

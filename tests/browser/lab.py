@@ -132,7 +132,10 @@ class Lab:
         """Open a notebook, wait for its kernel. Errors of widget callbacks are caught from here on."""
         workspace = secrets.token_hex(4)  # a fresh one: no tab of an earlier test comes back
         self.page.goto(self.server.url(f"lab/workspaces/{workspace}/tree/{path}"))
-        self.page.wait_for_function(KERNEL_IS_IDLE, timeout=90_000)
+        self.page.wait_for_function(
+            f"document.querySelector('.jp-Dialog') || ({KERNEL_IS_IDLE})()", timeout=90_000
+        )
+        assert self.page.locator(".jp-Dialog").all_inner_texts() == [], "JupyterLab asks a question"
         self.page.evaluate(CATCH_CALLBACK_ERRORS)
         self.page.evaluate(INSTALL_PROBE)
         self.page.evaluate("theme => jupyterapp.commands.execute('apputils:change-theme', {theme})", theme)

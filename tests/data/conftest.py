@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 CONTENT = bytes(range(256)) * 1200  # 307,200 bytes: several chunks
-PATIENCE = 10  # seconds before a request that waits gives up
+PATIENCE = 60  # seconds before a request that waits gives up
 
 
 class Handler(BaseHTTPRequestHandler):

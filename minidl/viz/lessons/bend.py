@@ -19,8 +19,8 @@ OR_NAND = {"w11": 1.0, "w12": 1.0, "b1": -0.5, "w21": -1.0, "w22": -1.0, "b2": 1
 
 INPUT_LIMITS, HIDDEN_LIMITS = (-0.5, 1.5), (-0.75, 1.75)
 GRID = np.linspace(*INPUT_LIMITS, 13)  # the lines of the square grid
-ALONG = np.append(np.linspace(*INPUT_LIMITS, 41), np.nan)  # points on each of them, then a break
-FIELD = 60  # cells along each side of the shaded fields
+POINTS = 25  # on each of them, to follow its bend
+FIELD = 48  # cells along each side of the shaded fields
 SHADE = 0.3  # strength of the shading, 1 is full colour
 SOFT = 0.03  # hidden distance from the line over which the colour fades in
 APART = 1e-9  # a smaller gap counts as none
@@ -94,13 +94,13 @@ def describe(state) -> str:
 
 def draw(state) -> viz.Picture:
     """Left the input plane, right the hidden space, both shaded by the best line's answer if there is one."""
-    picture = viz.Picture(700, 372, alt=describe(state))
+    picture = viz.Picture(700, 350, alt=describe(state))
     normal, offset, gap = best_line(state)
     inputs = picture.axes(
-        (0, 0, 345, 372), INPUT_LIMITS, INPUT_LIMITS, "input x₁", "input x₂", "the input plane", equal=True
+        (0, 0, 345, 350), INPUT_LIMITS, INPUT_LIMITS, "input x₁", "input x₂", "the input plane", equal=True
     )
     hidden = picture.axes(
-        (352, 0, 345, 372),
+        (352, 0, 345, 350),
         HIDDEN_LIMITS,
         HIDDEN_LIMITS,
         "hidden unit h₁",
@@ -110,9 +110,9 @@ def draw(state) -> viz.Picture:
     )
     inputs.heatmap(_shade(_hidden(state, _mesh(INPUT_LIMITS)) @ normal - offset), smooth=True)
     hidden.heatmap(_shade(_mesh(HIDDEN_LIMITS) @ normal - offset), smooth=True)
-    for lines, color in zip(_grid(), (viz.GREEN, viz.PURPLE), strict=True):
-        inputs.line(*lines.T, color, 1, 0.45)
-        hidden.line(*_hidden(state, lines).T, color, 1, 0.7)
+    for upright, color in ((True, viz.GREEN), (False, viz.PURPLE)):
+        inputs.line(*_grid(upright, points=2).T, color, 1, 0.45)
+        hidden.line(*_hidden(state, _grid(upright, POINTS)).T, color, 1, 0.7)
     for number, weights, bias in zip("₁₂", _weights(state), _biases(state), strict=True):
         _draw_rule(inputs, weights, -bias, f"h{number} > ½")
     places = _hidden(state, CORNERS)
@@ -153,10 +153,11 @@ def _draw_corners(axes, places: NDArray) -> None:
             axes.picture.text(x, y + 24, label, 12, "middle", "middle", color=viz.INK, bold=True)
 
 
-def _grid() -> tuple[NDArray, NDArray]:
-    """The grid's upright and its level lines, each (13 * 42, 2), one after the other with breaks between."""
-    fixed, along = np.repeat(GRID, len(ALONG)), np.tile(ALONG, len(GRID))
-    return np.stack([fixed, along], axis=1), np.stack([along, fixed], axis=1)
+def _grid(upright: bool, points: int) -> NDArray:
+    """The grid's upright or level lines one after the other, each of `points` points and a break (NaN)."""
+    along = np.append(np.linspace(*INPUT_LIMITS, points), np.nan)
+    fixed, along = np.repeat(GRID, len(along)), np.tile(along, len(GRID))
+    return np.stack([fixed, along] if upright else [along, fixed], axis=1)
 
 
 def _mesh(limits: tuple[float, float]) -> NDArray:
@@ -186,17 +187,17 @@ def _hidden(state, x: NDArray) -> NDArray:
 def bend_the_space() -> viz.Widget:
     """Can you bend the plane until one line separates XOR? You set two hidden units and their sharpness."""
     sliders = [
-        viz.slider(name, label, -2.0, 2.0, COPY[name], 0.25)
+        viz.slider(name, label, -2.0, 2.0, COPY[name], 0.1)
         for name, label in (
             ("w11", "unit 1: weight of x₁"),
-            ("w21", "unit 2: weight of x₁"),
             ("w12", "unit 1: weight of x₂"),
-            ("w22", "unit 2: weight of x₂"),
             ("b1", "unit 1: bias"),
+            ("w21", "unit 2: weight of x₁"),
+            ("w22", "unit 2: weight of x₂"),
             ("b2", "unit 2: bias"),
         )
     ]
-    sharpness = viz.slider("sharpness", "sharpness (0 straight, 8 a step)", 0.0, 8.0, 2.0, 0.1)
+    sharpness = viz.slider("sharpness", "sharpness", 0.0, 8.0, 2.0, 0.1)
 
     def fill_in(values: dict[str, float]):
         def action(_state):
