@@ -81,9 +81,11 @@ def write_defaults(folder: Path) -> None:
 
 def refuse_if_taken(port: int) -> None:
     """Exit with a message if no server may listen on this local port."""
+    if not 0 < port < 65536:
+        sys.exit(f"Port {port} does not exist: ports go from 1 to 65535.")
     try:
         socket.create_server(("127.0.0.1", port)).close()
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         sys.exit(
             f"Port {port} cannot be used ({error}). Leave out --port to get a free one, or end what uses it."
         )

@@ -37,7 +37,7 @@ def test_learn_names_a_taken_port():
 
 
 def test_learn_refuses_an_impossible_port():
-    with pytest.raises(SystemExit, match="Port 70000 cannot be used"):
+    with pytest.raises(SystemExit, match="Port 70000 does not exist"):
         command.main(["learn", "--port=70000"])
 
 

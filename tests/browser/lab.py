@@ -12,10 +12,6 @@ import urllib.request
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-NOISE = (  # errors that JupyterLab itself logs in the console on a clean start
-    "favicon",
-    "ResizeObserver loop",
-)
 PLAY_SECONDS = 2
 CONTROLS = {  # kind -> where ipywidgets draws it
     "slider": ".noUi-handle",
@@ -121,11 +117,11 @@ class Lab:
     def __init__(self, page, server: Server):
         self.page, self.server = page, server
         self.console: list[str] = []
-        page.on("console", lambda message: self._heard(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: self._heard(str(error)))
+        page.on("console", lambda message: self._heard(message.type, message.text))
+        page.on("pageerror", lambda error: self._heard("error", str(error)))
 
-    def _heard(self, text: str) -> None:
-        if not any(noise in text for noise in NOISE):
+    def _heard(self, kind: str, text: str) -> None:
+        if kind == "error":
             self.console.append(text)
 
     def open(self, path: str, theme: str = "JupyterLab Light") -> None:

@@ -344,8 +344,8 @@ EXERCISES = [
             ),
             Mistake(
                 _threshold_always_zero,
-                "right whenever the answer for 'none on' is 1, wrong when it is 0: with no input on the sum is 0, "
-                "and 0 reaches your threshold, so the output fires where it should be silent",
+                "right whenever the answer for 'none on' is 1, wrong when it is 0: with no input on the "
+                "sum is 0, and 0 reaches your threshold, so the output fires where it should be silent",
             ),
         ],
         hints=[

@@ -71,8 +71,9 @@ def draw_net(net: Mapping[str, tuple], places: Mapping[str, tuple[float, float]]
 
     net: {name: (excitatory names, inhibitory names, threshold)}. places: {name: (column, row)}.
     """
+    top = 72 if any(name in excitatory for name, (excitatory, _, _) in net.items()) else 40  # room for loops
     spots = {
-        name: (60 + 150 * column, 72 + 84 * row, CELL if name in net else 8)
+        name: (60 + 150 * column, top + 84 * row, CELL if name in net else 8)
         for name, (column, row) in places.items()
     }
     width, height = max(x for x, _, _ in spots.values()), max(y for _, y, _ in spots.values())
@@ -182,7 +183,7 @@ def _draw_unit(picture, state) -> None:
         if weight:
             picture.arrow(38, y, 98, 130 + (y - 130) * 0.32, color, width=1 + 1.5 * abs(weight))
         label, above = f"{weight:+g}" if weight else "0", y < 130
-        picture.text(66, y - 18 if above else y + 28, label, 14, "middle", color=color)
+        picture.text(66, y - 18 if above else y + 28, label, 14, "middle")
     picture.circle(126, 130, 30, width=2)
     picture.text(126, 130, f"≥ {state.threshold:g}", 15, "middle", "middle")
     picture.arrow(158, 130, 186, 130)
@@ -218,24 +219,25 @@ def _draw_table(picture, state, table, goal) -> None:
         picture.text(x, 40, head, 14, "middle", bold=True)
     picture.line([466, 626], [50, 50], width=1, opacity=0.6)
     for row, ((a, b), fires, wanted) in enumerate(zip(CORNERS, table, goal, strict=True)):
-        y, color = 74 + 28 * row, None if fires == wanted else viz.RED
+        y = 74 + 28 * row
         for x, value in zip(columns[:2], (a, b), strict=True):
             picture.text(x, y, value, 14, "middle")
-        picture.text(columns[2], y, fires, 14, "middle", color=color, bold=True)
+        picture.text(columns[2], y, fires, 14, "middle", bold=True)
+        if fires != wanted:
+            picture.circle(columns[2], y - 5, 11, stroke=viz.RED, width=2.5)
         picture.text(columns[3], y, wanted, 14, "middle")
-    verdict, color = ("reached", None) if table == goal else ("not yet", viz.RED)
     picture.text(546, 208, f"goal: {state.goal}", 14, "middle")
-    picture.text(546, 230, verdict, 14, "middle", color=color, bold=True)
+    picture.text(546, 230, "reached" if table == goal else "not yet", 14, "middle", bold=True)
 
 
 def _draw_tray(picture, state, table) -> None:
     picture.text(10, 280, f"collected: {len(state.found)} of 16", 14, bold=True)
     for index, (gate, name) in enumerate(GATES.items()):
         x, y, met = 42 + 79 * (index % 8), 300 + 54 * (index // 8), gate in state.found
-        color, opacity = (viz.BLUE, 1.0) if met else (viz.GREY, 0.5)
+        color, opacity = (viz.BLUE, 1.0) if met else (viz.GREY, 0.7)
         if gate == table:
             picture.rect(x - 36, y - 10, 72, 48, stroke=viz.BLUE, width=2, radius=6)
         for (a, b), fires in zip(CORNERS, gate, strict=True):
             fill = color if fires else "none"
             picture.circle(x - 7 + 14 * a, y + 14 - 14 * b, 4, fill, color, opacity=opacity)
-        picture.text(x, y + 33, name, 12, "middle", color=None if met else viz.GREY)
+        picture.text(x, y + 33, name, 12, "middle", bold=met)
