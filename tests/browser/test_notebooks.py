@@ -53,7 +53,7 @@ def summary(moves: list[dict]) -> str:
     latencies = [move["latency"] for move in moves if move["kind"] == "slider" and move["latency"]]
     if len(latencies) > 1:
         text += f", slider to picture {median(latencies):.0f} ms median"
-        text += f", {quantiles(latencies, n=20)[-1]:.0f} ms 95th percentile"
+        text += f", {quantiles(latencies, n=20, method='inclusive')[-1]:.0f} ms 95th percentile"
     rates = [move["rate"] for move in moves if move["label"] == "Play" and move["rate"]]
     if rates:
         text += f", plays at {min(rates):.0f} frames/s"

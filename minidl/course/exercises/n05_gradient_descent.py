@@ -271,9 +271,9 @@ LARGEST_RATE = Exercise(
         "`np.linalg.eigvalsh` returns the eigenvalues of a symmetric matrix in rising order.",
     ],
     reasoning=r"""
-XX
-    for the bias. Each eigen-direction shrinks as long as $|1 - \text{lr}\,\lambda| < 1$. The first to break is
-    the one with the largest $\lambda$, at $2/\lambda_{\max}$. Neither the targets nor the weights appear: the
+    The Hessian of the mean squared error is $2\tilde X^T \tilde X/n$, where $\tilde X$ has the column of ones
+    for the bias. Each eigen-direction shrinks as long as $|1 - \text{lr}\,\lambda| < 1$. The first to break
+    is the one with the largest $\lambda$, at $2/\lambda_{\max}$. Neither targets nor weights appear: the
     inputs alone decide.
     """,
     praise="Right: it follows from the inputs alone; the targets play no part.",
@@ -282,7 +282,7 @@ XX
 # 05.4  The logistic gradient for classes -1 and +1
 
 
-def logistic_gradient(w, X, y):
+def gradient_pm(w, X, y):
     """The gradient of mean(log(1 + exp(-y X w))), y in {-1, +1}."""
     doubt = 1 / (1 + np.exp(y * (X @ w)))  # the probability that the unit gives to the wrong class
     return -(y * doubt) @ X / len(y)
@@ -308,7 +308,7 @@ def _logistic_cases() -> list[tuple]:
 
 LOGISTIC = Exercise(
     "05.4",
-    reference=logistic_gradient,
+    reference=gradient_pm,
     cases=_logistic_cases,
     mistakes=[
         Mistake(
@@ -338,7 +338,7 @@ LOGISTIC = Exercise(
             " probability of the wrong class",
         ),
         Mistake(
-            lambda w, X, y: len(y) * logistic_gradient(w, X, y),
+            lambda w, X, y: len(y) * gradient_pm(w, X, y),
             "this is the gradient of the sum: the 1/n of the mean is missing",
         ),
         Mistake(
@@ -362,7 +362,7 @@ LOGISTIC = Exercise(
 # 05.5  A race down a long valley
 
 
-def descend(gradient, w, smallest, largest):
+def roll(gradient, w, smallest, largest):
     """Gradient descent with momentum (Polyak 1964): a share of the last step is kept."""
     root = np.sqrt([smallest, largest])
     lr = (2 / root.sum()) ** 2
@@ -401,14 +401,14 @@ def _race(answer: Callable) -> tuple[int, float]:
     eigenvalues = np.linalg.eigvalsh(2 * X.T @ X / len(y))
     w = np.asarray(answer(gradient, np.zeros(YEARS), eigenvalues[0], eigenvalues[-1]), float)
     if w.shape != (YEARS,):
-        raise ValueError(f"descend must return the weights, shape ({YEARS},), not {w.shape}")
+        raise ValueError(f"roll must return the weights, shape ({YEARS},), not {w.shape}")
     best = np.linalg.lstsq(X, y, rcond=None)[0]
     return calls, float(np.mean((X @ w - y) ** 2) / np.mean((X @ best - y) ** 2) - 1)
 
 
 def _judge(answer) -> str | None:
     if not callable(answer):
-        return "descend should be a function, not a value"
+        return "roll should be a function, not a value"
     try:
         calls, above = _race(answer)
     except _TooMany:
@@ -426,7 +426,7 @@ def _judge(answer) -> str | None:
 
 RACE = Exercise(
     "05.5",
-    reference=descend,
+    reference=roll,
     judge=_judge,
     hints=[
         "With a plain step the best constant rate still needs several hundred calls: the rate that the steep"

@@ -227,8 +227,8 @@ EXERCISES = [
             "Multiply each by g: `lambda g: (g * ..., g * ...)`.",
         ],
         reasoning=(
-            "The derivative of $\\frac{a}{b}$ by $a$ is $\\frac1b$, and by $b$ it is $-\\frac{a}{b^2}$. The chain rule "
-            "multiplies each by $g$, what the output's change does to the loss."
+            "The derivative of $a/b$ by $a$ is $1/b$, and by $b$ it is $-a/b^2$. The chain rule multiplies each "
+            "by $g$, what the output's change does to the loss."
         ),
         praise="Right. You have just extended the engine: `@op` in front of it, and Values can be divided.",
     ),
@@ -300,8 +300,8 @@ EXERCISES = [
             "1, 2, 3, 6, 12, 15: each is a sum of two that are already there.",
         ],
         reasoning=(
-            "Repeated squaring (1, 2, 3, 6, 7, 14, 15) takes six. With $x^3$ used twice it is five: 1, 2, 3, 6, 12, 15. "
-            "The shortest *addition chain* of a number is a hard problem in general; for 15 five is the least."
+            "Repeated squaring (1, 2, 3, 6, 7, 14, 15) takes six. With $x^3$ used twice it is five: 1, 2, 3, 6, "
+            "12, 15. The shortest *addition chain* of a number is hard to find in general; for 15 it is five."
         ),
         praise=praise_power,
     ),

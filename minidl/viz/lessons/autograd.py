@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from minidl import scalar, viz
 from minidl.scalar import Value
 
-WIDTH, HEIGHT = 880, 360  # pixels: six columns of five boxes
+WIDTH, HEIGHT = 880, 300  # pixels: six columns of four boxes
 FUNCTIONS = {name: getattr(scalar, name) for name in ("exp", "log", "tanh", "relu")}
 ALLOWED = (
     ast.Expression, ast.BinOp, ast.UnaryOp, ast.Call, ast.Name, ast.Load, ast.Constant,

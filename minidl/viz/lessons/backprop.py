@@ -1,4 +1,4 @@
-"""Backpropagation: the chain of a network with one hidden layer, and what a small network says of the plane."""
+"""Backpropagation: the chain of a network with one hidden layer, and what a network says of the plane."""
 
 import numpy as np
 
@@ -15,14 +15,11 @@ CELLS = 80  # along each side of a surface
 
 def chain() -> Picture:
     """Five stations, forward above and backward below, with the shape of everything."""
-    picture = Picture(
-        800,
-        262,
-        alt="""Forward, from x through z1, h and z2 to the loss L. Backward, from L: the blame delta 2, times W2,
-        times the slope of tanh, is the blame delta 1. Each blame times what came in is a gradient.""".replace(
-            "\n        ", " "
-        ),
+    alt = (
+        "Forward, from x through z1, h and z2 to the loss L. Backward, from L: the blame delta 2, "
+        "times W2, times the slope of tanh, is the blame delta 1. Blame times what came in is a gradient."
     )
+    picture = Picture(800, 262, alt=alt)
     values = [("x", "N × D"), ("z₁", "N × H"), ("h", "N × H"), ("z₂", "N × 1"), ("L", "a number")]
     blames = [None, ("δ₁", "N × H"), ("δ₂ W₂", "N × H"), ("δ₂", "N × 1"), ("1", "a number")]
     for at, value, blame in zip(PLACES, values, blames, strict=True):
@@ -61,14 +58,8 @@ def surface(model: Module, x: np.ndarray, y: np.ndarray, size: int = 330, reach:
     with no_grad():
         field = model(tensor(np.stack([across.ravel(), up.ravel()], axis=1).astype(np.float32))).sigmoid()
     picture = Picture(size, size)
-    axes = picture.axes(
-        xlim=(-reach, reach),
-        ylim=(-reach, reach),
-        xlabel="x₁",
-        ylabel="x₂",
-        title="Blue or orange?",
-        equal=True,
-    )
+    limits = (-reach, reach)
+    axes = picture.axes(None, limits, limits, "x₁", "x₂", "Blue or orange?", equal=True)
     axes.heatmap(field.numpy().reshape(CELLS, CELLS), low=0, high=1, smooth=True)
     axes.points(*x.T, np.where(y, BLUE, ORANGE), 3)
     return picture
