@@ -13,7 +13,7 @@ import math
 
 import numpy as np
 
-from minidl.tensor import OPS, Tensor, _mode, check_device, op
+from minidl.tensor import OPS, Tensor, _mode, check_device, op, same_dtype
 
 __all__ = [
     "abs", "add", "all", "amax", "amin", "any", "arange", "argmax", "argmin", "astype", "broadcast_to",
@@ -396,6 +396,7 @@ def matmul(a, b):
     """Matrix product of the last two axes, broadcast over the others; 1-d operands as in PyTorch."""
     if a.ndim == 0 or b.ndim == 0:
         raise ValueError("a 0-d operand: use * for numbers")
+    same_dtype(a, b)
     out = np.matmul(a, b)
 
     def da(g):

@@ -434,11 +434,20 @@ def explain(error, function, name, arrays, settings, rule, fix) -> Exception:
     names += [names[-1]] * (len(arrays) - len(names))  # *args repeat their name
     given = [f"{n.lstrip('*')}: {describe(a)}" for n, a in zip(names, arrays, strict=False)]
     given += [f"{k}={v!r}" for k, v in settings.items()]
+    if isinstance(error, TypeError):  # about dtypes: the rule and fix of shapes would mislead
+        rule = fix = ""
     text = f"{name}({', '.join(given)}): {rule or error}"
     text += f" ({error})" if rule else ""
     text += f". Fix: {fix}" if fix else ""
     kind = type(error) if isinstance(error, (TypeError, IndexError)) else ShapeError
     return kind(text)
+
+
+def same_dtype(*arrays: np.ndarray) -> None:
+    """Refuse a product of different dtypes: float64 data would turn a float32 model into float64 unseen."""
+    if len({a.dtype for a in arrays}) > 1:
+        names = " and ".join(str(a.dtype) for a in arrays)
+        raise TypeError(f"operands are {names}, they must be equal. Fix: convert one, as in x.float()")
 
 
 def describe(value) -> str:

@@ -119,6 +119,8 @@ def test_a_wrong_shape_is_explained(call, words):
         (lambda: minidl.ones(2, 3)[5], IndexError, "getitem"),
         (lambda: minidl.tensor([1, 2]).mean(), TypeError, "floating-point"),
         (lambda: minidl.tensor(["a"]), TypeError, "numbers"),
+        (lambda: minidl.ones(2, 3).double() @ minidl.ones(3, 2), TypeError, "float64 and float32.*x.float"),
+        (lambda: minidl.nn.Linear(3, 2)(minidl.ones(1, 3).double()), TypeError, "linear.*x.float"),
         (lambda: minidl.ones(2, device="cuda"), RuntimeError, "CUDA"),
         (lambda: minidl.ones(2).to("tpu"), ValueError, "unknown device"),
         (

@@ -11,7 +11,7 @@ import numpy as np
 
 from minidl import kernels
 from minidl.ops import _axes, _float, abs, clamp, exp, log, relu, sigmoid, tanh, where
-from minidl.tensor import ShapeError, Tensor, op
+from minidl.tensor import ShapeError, Tensor, op, same_dtype
 
 __all__ = [
     "binary_cross_entropy", "binary_cross_entropy_with_logits", "cross_entropy", "elu", "gelu", "huber_loss",
@@ -30,6 +30,7 @@ __all__ = [
 def _linear(x, weight, bias):
     if weight.ndim != 2 or (bias is not None and bias.shape != weight.shape[:1]):
         raise ValueError("weight must be (out, in) and bias (out,)")
+    same_dtype(x, weight)
     out = np.matmul(x, weight.T)
     if bias is not None:
         out += bias

@@ -10,6 +10,8 @@ function renderPad({ model, el, signal }) {
   canvas.setAttribute("aria-hidden", "true");
   canvas.style.cssText = `position:absolute;left:${x}px;top:${y}px;width:${side}px;height:${side}px;pointer-events:none`;
   page.append(canvas);
+  const [, cross] = page.children;
+  cross.style.borderColor = "#0078d0"; // seen on paper and on ink, in both themes
   const pen = canvas.getContext("2d");
   pen.scale(sharpness, sharpness);
   Object.assign(pen, { lineWidth: width, lineCap: "round", lineJoin: "round", strokeStyle: color });
@@ -23,7 +25,7 @@ function renderPad({ model, el, signal }) {
   const draw = (from, to) => {
     pen.beginPath();
     pen.moveTo(...from);
-    pen.lineTo(...to);
+    pen.lineTo(to[0] + 0.01, to[1]); // a line of no length would leave no dot
     pen.stroke();
   };
   let last = null;

@@ -1,15 +1,16 @@
 """Drawing the graph of a computation: what was applied to what, with values and gradients in boxes."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from itertools import pairwise
 
 import numpy as np
 
 from .picture import SMALL, Picture
-from .theme import BLUE, GREY, ORANGE, PURPLE
+from .theme import BLUE, GREY, ORANGE
 
 BOX_W, BOX_H = 104, 58  # pixels
 GAP_X, GAP_Y = 44, 14
+PARALLEL = 14  # between the two arrows of a value that an op uses twice
 CURVE = np.linspace(0, 1, 13)
 EASE = 3 * CURVE**2 - 2 * CURVE**3  # leaves and arrives level, as a Bezier curve with level handles
 
@@ -52,8 +53,9 @@ def draw_graph(output, names: dict | None = None, highlight=(), alt: str = "") -
         for row, key in enumerate(layer)
     }
     picture = Picture(width, height, alt or f"A computation graph with {len(nodes)} nodes.")
-    for start, end in edges:
-        _edge(picture, at[start], at[end], tip=end in nodes)
+    for (start, end), uses in Counter(edges).items():
+        for shift in PARALLEL * (np.arange(uses) - (uses - 1) / 2):
+            _edge(picture, at[start], at[end], shift, tip=end in nodes)
     labels = {_key(node): name for name, node in (names or {}).items()}
     marked = {_key(node) for node in highlight}
     for key, node in nodes.items():
@@ -69,7 +71,8 @@ def _layers(output):
     """Columns of node keys, the output in the last; an edge over several columns gets a waypoint in each.
 
     Returns:
-        layers: lists of keys. edges: pairs of keys in neighbouring columns. nodes: key -> node.
+        layers: lists of keys. edges: pairs of keys in neighbouring columns, one for each use (`a * a`
+        uses a twice). nodes: key -> node.
     """
     nodes, order = {_key(output): output}, []
     stack = [(output, iter(children(output)[1]))]
@@ -91,11 +94,11 @@ def _layers(output):
     layers = [[key for key in order if column[key] == i] for i in range(last + 1)]
     edges = []
     for key in order:
-        for child in dict.fromkeys(map(_key, children(nodes[key])[1])):
+        for child, uses in Counter(map(_key, children(nodes[key])[1])).items():
             way = [child, *((child, key, i) for i in range(column[child] + 1, column[key])), key]
             for waypoint in way[1:-1]:
                 layers[waypoint[2]].append(waypoint)
-            edges += pairwise(way)
+            edges += list(pairwise(way)) * uses
     return layers, edges, nodes
 
 
@@ -115,12 +118,12 @@ def _untangle(layers, edges, sweeps: int = 6) -> None:
             row |= {key: i - (len(layer) - 1) / 2 for i, key in enumerate(layer)}
 
 
-def _edge(picture: Picture, start, end, tip: bool) -> None:
-    """A curve between two columns; at a waypoint it runs on through the column."""
-    (x0, y0), (x1, y1) = (start[0] + BOX_W, start[1]), end
+def _edge(picture: Picture, start, end, shift: float, tip: bool) -> None:
+    """A curve between two columns, `shift` lower; at a waypoint it runs on through the column."""
+    (x0, y0), (x1, y1) = (start[0] + BOX_W, start[1] + shift), (end[0], end[1] + shift)
     xs, ys = x0 + (x1 - x0) * CURVE, y0 + (y1 - y0) * EASE
     if tip:
-        picture.line(xs[:-1], ys[:-1], GREY, 1.5).arrow(xs[-2], ys[-2], x1, y1, GREY, 1.5)
+        picture.line(xs[:-2], ys[:-2], GREY, 1.5).arrow(xs[-3], ys[-3], x1, y1, GREY, 1.5)
     else:
         picture.line([*xs, x1 + BOX_W], [*ys, y1], GREY, 1.5)
 
@@ -135,7 +138,7 @@ def _box(picture: Picture, x, y, node, name: str, marked: bool) -> None:
     picture.text(x + BOX_W / 2, y - 14, title[:14], 13, "middle", bold=True)
     value, grad = _contents(node)
     picture.text(x + BOX_W / 2, y + 4, _brief(value, "value"), SMALL, "middle")
-    picture.text(x + BOX_W / 2, y + 20, _brief(grad, "grad"), SMALL, "middle", color=PURPLE)
+    picture.text(x + BOX_W / 2, y + 20, _brief(grad, "grad"), SMALL, "middle")
 
 
 def _brief(value, what: str) -> str:

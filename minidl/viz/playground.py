@@ -38,7 +38,7 @@ PENALTIES = [0.0, 0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1]
 BATCHES = {"10": 10, "50": 50, "all": 1_000_000}  # more than anyone clicks
 TRAIN, TEST = 200, 200  # points
 CURVE = 300  # points of a loss curve at the most
-HIGHEST = 2.0  # nats: the top of the loss axis at the most
+LOWEST, HIGHEST = 1.2, 2.0  # nats: the top of the loss axis, at least and at the most
 
 SIZE = 880, 520  # pixels of the picture
 PLANE, LOSS = (490, 0, 390, 350), (490, 352, 390, 168)  # the boxes on the right
@@ -284,7 +284,7 @@ def draw_losses(picture: Picture, state) -> None:
     """Training and test loss over the steps; the axis grows by doubling."""
     steps, train, test = np.array(state.curve, float).T
     end = 100 * 2 ** max(0, int(np.ceil(np.log2(max(state.steps, 1) / 100))))
-    top = min(HIGHEST, max([0.8, *train[np.isfinite(train)], *test[np.isfinite(test)]]))
+    top = min(HIGHEST, max([LOWEST, *train[np.isfinite(train)], *test[np.isfinite(test)]]))
     axes = picture.axes(LOSS, (0, end), (0, top), "step", "loss (nats)")
     axes.line(steps, train, GREY).line(steps, test, None, 1.5, dash=True)
     axes.legend({"training": GREY} | ({"test, dashed": None} if len(state.test[0]) else {}))
@@ -400,7 +400,7 @@ class Playground(Widget):
             choice("width", "units in each", list(range(1, 9)), width, start),
             choice("activation", "activation", ACTIVATIONS.keys(), activation, start),
             choice("optimizer_name", "optimizer", OPTIMIZERS.keys(), optimizer, start),
-            slider("lr", "learning rate", 0.001, 3.0, lr, log=True),
+            slider("lr", "learning rate", 0.001, 3.0, lr, step=0.02, log=True),
             choice("weight_decay", "L2 penalty", PENALTIES, weight_decay),
             choice("batch_size", "batch", BATCHES, BATCHES["all"]),
             slider("steps_per_frame", "steps a frame", 1, 100, 10),

@@ -40,6 +40,13 @@ def test_a_shared_node_is_drawn_once():
     assert "3 nodes" in picture.alt
 
 
+def test_two_uses_by_one_op_are_two_arrows():
+    a = Value(3.0, "a")
+    tips = [shape for kind, shape in viz.draw_graph(a * a + a).shapes if kind == "polygon"]
+    assert len(tips) == 4  # a twice into mul, mul and a into add
+    assert len({(shape["xs"][0], shape["ys"][0]) for shape in tips}) == 3  # apart at mul, together at add
+
+
 def test_arrays_show_their_shapes():
     with minidl.trace():
         x = minidl.tensor(np.ones((4, 3)), requires_grad=True)

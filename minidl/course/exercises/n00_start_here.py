@@ -28,6 +28,9 @@ EXERCISES = [
                 lambda p, t: p - t, "that is the error itself; too high and too low would cancel. Square it"
             ),
             Mistake(
+                lambda p, t: t - p, "that is the error itself; too high and too low would cancel. Square it"
+            ),
+            Mistake(
                 lambda p, t: abs(p - t), "that is the absolute error; the squared one punishes large misses"
             ),
             Mistake(

@@ -26,6 +26,11 @@ def _cell_problem(name: str, cell) -> str | None:
     for synapses in cell[:2]:
         if isinstance(synapses, int) or not all(isinstance(each, str) for each in synapses):
             return f"{name}: a cell listens to names, so write ['a', 'b'] and not {synapses!r}"
+    if isinstance(cell[2], int | float) and cell[2] < 1:
+        return (
+            f"{name}: a threshold of {cell[2]} is met in silence. A cell of 1943 needs at least one active"
+            " synapse: θ is 1 or more"
+        )
     return None
 
 
@@ -36,7 +41,14 @@ def _net_problem(net, wanted: Sequence[str]) -> str | None:
     missing = [name for name in wanted if name not in net]
     if missing:
         return f"the net has no cell called {missing[0]!r}; it has {', '.join(map(repr, net))}"
-    return next((problem for name, cell in net.items() if (problem := _cell_problem(name, cell))), None)
+    for name, cell in net.items():
+        problem = _cell_problem(name, cell)
+        if problem:
+            return problem
+        for synapses in cell[:2]:
+            if isinstance(synapses, str) and len(synapses) > 1:
+                return f"{name}: a single name needs its brackets too, [{synapses!r}] and not {synapses!r}"
+    return None
 
 
 def _plural(count: int, noun: str) -> str:
@@ -155,8 +167,38 @@ def _judge_illusion(net) -> str | None:
             return f"{name} is right but one step late: every cell on the way costs one step"
         if np.array_equal(got[:-1], want[1:]):
             return f"{name} is right but one step early: a cell that only repeats makes a delay"
-    wrong = " and ".join(name for name, (got, want) in rows.items() if (got != want).any())
-    return f"{wrong} not yet as in the equations: try one brief and one long cooling"
+    return _scene_that_differs(net) or (
+        "right for warm alone and for one cooling alone, wrong when they mix: does an inhibition that should"
+        " stop one signal stop the other too?"
+    )
+
+
+SCENES = {  # 12 steps of (warm, cool)
+    "warm at step 4 and nothing else": ({4}, set()),
+    "cool at step 4 and nothing else": (set(), {4}),
+    "cool at steps 4, 5 and 6": (set(), {4, 5, 6}),
+}
+
+
+def _scene_that_differs(net) -> str | None:
+    """The first simple scene in which the net does not feel what the equations say, in words."""
+    for scene, (warm, cool) in SCENES.items():
+        signals = {"warm": [int(t in warm) for t in range(12)], "cool": [int(t in cool) for t in range(12)]}
+        history = NerveNet(net).run(signals)
+        wanted = {
+            "heat": {t + 1 for t in warm} | {t + 3 for t in cool if t + 1 not in cool},
+            "cold": {t + 2 for t in cool if t + 1 in cool},
+        }
+        for name, when in wanted.items():
+            fires = set(np.flatnonzero(history[name]).tolist())
+            if fires != when:
+                return f"{scene}: `{name}` should fire {_steps(when)}, yours fires {_steps(fires)}"
+    return None
+
+
+def _steps(when: set[int]) -> str:
+    listed = ", ".join(map(str, sorted(when)))
+    return f"at step{'' if len(when) == 1 else 's'} {listed}" if when else "at no step"
 
 
 # 01.3
@@ -177,6 +219,11 @@ ADDER_MISTAKES = [
         [([1, 1, 1], 2), ([1, 1, 1, 0], 1)],
         "the second unit does not listen to the carry: it is OR, so it fires for 1 + 1 too. Its fourth"
         " weight is what makes the difference.",
+    ),
+    Mistake(
+        [([1, 1, 1], 2), ([-2, 1, 1, 1], 1)],
+        "the -2 is on a, not on the carry: a unit hears a, b, c first and the earlier unit last, so the"
+        " carry's weight is the fourth.",
     ),
     Mistake(
         [([1, 1, 1], 3), ([1, 1, 1, -2], 1)],
@@ -252,7 +299,8 @@ FLIP_FLOP_MISTAKES = [
     ),
     Mistake(
         {"q": (["q"], ["press"], 1)},
-        "q never fires: it hears only itself, and it starts silent. Something must set it.",
+        "q never fires. It starts silent, so on the first press something must set it, and nothing may"
+        " inhibit it at the very step when that signal arrives.",
     ),
     Mistake(
         {"or": (["press", "q"], [], 1), "and": (["press", "q"], [], 2), "q": (["or"], ["and"], 1)},

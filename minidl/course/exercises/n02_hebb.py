@@ -60,6 +60,11 @@ def _sanger(w1, w2, x, lr):
     return w2 + lr * y2 * (x - y1 * w1 - y2 * w2)
 
 
+def _rest_for_y2_only(w1, w2, x, lr):
+    y2 = w2 @ (x - (w1 @ x) * w1)
+    return w2 + lr * y2 * (x - y2 * w2)
+
+
 def _cell_cases():
     generator = np.random.default_rng(22)
     return [(*generator.normal(size=(3, n)), lr) for n, lr in ((2, 0.1), (3, 0.05), (5, 0.01), (2, 0.3))]
@@ -122,6 +127,14 @@ def _settle(decide, all_at_once=False, rounds_of=lambda rounds: rounds):
     return wrong
 
 
+def _ask_the_first_state(weight, state, rounds):
+    settled = np.array(state)
+    for _ in range(rounds):
+        for i in range(len(state)):
+            settled[i] = _keep_on_tie(weight[i] @ state, settled[i])
+    return settled
+
+
 def _keep_on_tie(h, s):
     return np.sign(h) if h else s
 
@@ -172,9 +185,23 @@ def restored(weight, share=0.1):
     return int((cells.T == patterns).all(axis=1).sum())
 
 
+def _centred(patterns, weight) -> bool:
+    """True for Hebb's rule on patterns less their mean (of each pixel, or of all), up to a factor."""
+    for mean in (patterns.mean(axis=0), patterns.mean(), patterns.mean(axis=1, keepdims=True)):
+        rest = patterns - mean
+        for form in (rest.T @ rest, _without_diagonal(rest.T @ rest)):
+            size = np.linalg.norm(weight)
+            if size and np.allclose(weight / size, form / np.linalg.norm(form), atol=1e-9):
+                return True
+    return False
+
+
 def judge_memory(store):
     patterns = ten_digits()
-    weight = np.asarray(store(patterns.copy()), dtype=float)
+    weight = store(patterns.copy())
+    if weight is None:
+        return "your function returns None: is a `return` missing?"
+    weight = np.asarray(weight, dtype=float)
     n = patterns.shape[1]
     if weight.shape != (n, n):
         return f"the weights have shape {weight.shape}; {n} cells need one weight for each pair: ({n}, {n})"
@@ -183,13 +210,21 @@ def judge_memory(store):
     count = restored(weight)
     if count >= 8:
         return None
-    if restored(weight, share=0) >= 8:
+    if _centred(patterns, weight):
+        return (
+            f"{count} of 10: the mean is out of the weights, but not out of the states: the cells that vote"
+            " still carry it, and it falsifies every sum. Look instead at which cells vote wrongly, and teach"
+            " only those"
+        )
+    stay = restored(weight, share=0)
+    if stay >= 8:
         return (
             f"undamaged digits stay as they are, but with 10 % of the pixels flipped only {count} of 10 come"
             " back: each cell listens too much to itself and too little to the others (look at the diagonal)"
         )
     return (
-        f"{count} of 10 digits come back when 10 % of their pixels are flipped; the aim is 8 (plain Hebb: 0)"
+        f"{count} of 10 digits come back when 10 % of their pixels are flipped, {stay} of 10 when none are;"
+        " the aim is 8 (plain Hebb: 0)"
     )
 
 
@@ -276,6 +311,11 @@ EXERCISES = [
                 " second cell sees only the rest: y2 = w2 · (x - y1 w1).",
             ),
             Mistake(
+                _rest_for_y2_only,
+                "y2 comes from the rest, but the change still adds y2 times all of x. The second cell sees"
+                " only the rest, in both places.",
+            ),
+            Mistake(
                 _second_cell(change_only=True),
                 "this is the change alone; return the new weights, w2 plus the change.",
             ),
@@ -319,6 +359,11 @@ EXERCISES = [
                 " asked, and a cell that agrees climbs.",
             ),
             Mistake(
+                lambda weight, state, i: -(np.sign(weight[i] @ state) - state[i]) * (weight[i] @ state),
+                "you let the cell decide by sign(h). The question is what the flip would cost, whether the"
+                " cell wants it or not: s_i' is -s_i.",
+            ),
+            Mistake(
                 _energy_after, "this is the energy after the flip; the question is by how much it changes."
             ),
         ],
@@ -329,7 +374,7 @@ EXERCISES = [
         reasoning="""With s_i' = -s_i, ΔE = -(s_i' - s_i) h_i = 2 s_i h_i: one row of the weights instead
         of all of them, N products instead of 2 N². If s_i and h_i have the same sign, a flip climbs;
         recall never does it.""",
-        praise="Right, and N times cheaper than computing the energy twice.",
+        praise="Right, and 2N times cheaper than computing the energy twice.",
     ),
     Exercise(
         "02.4",
@@ -340,6 +385,11 @@ EXERCISES = [
                 _settle(_keep_on_tie, all_at_once=True),
                 "all cells change at once: each decides by the old state of the others. Two cells can then"
                 " swap for ever. Let cell i see what cell i - 1 has just become.",
+            ),
+            Mistake(
+                _ask_the_first_state,
+                "h is always computed from the state you were given, so no cell ever hears what another has"
+                " become. Compute it from the copy that you change.",
             ),
             Mistake(
                 _settle(lambda h, s: np.sign(h), all_at_once=True),

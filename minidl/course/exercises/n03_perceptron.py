@@ -43,6 +43,8 @@ def _update_cases() -> list[tuple]:
         (w, 0.0, silent, 0),
         (w, -4.0, np.array([2.0, -0.5, 3.0]), 1),
         (w, 4.0, np.array([2.0, -0.5, 3.0]), 0),
+        (w, -5.0, np.array([2.0, -0.5, 3.0]), 1),
+        (w, 3.0, silent, 0),
         (zero, 0.0, silent, 0),
     ]
 
@@ -75,6 +77,10 @@ UPDATE = Exercise(
             _update_by(lambda y, output, _: y - output, bias=False),
             "the bias never changes: it is a weight too, on an input that is always 1, and takes the same"
             " step",
+        ),
+        Mistake(
+            lambda w, b, x, y: (w + (y - int(w @ x >= 0)) * x, b + (y - int(w @ x >= 0))),
+            "the bias is missing from the score: the unit fires if w·x + b is 0 or more",
         ),
         Mistake(
             lambda w, b, x, y: w + (y - (w @ x + b >= 0)) * x,
@@ -131,7 +137,7 @@ def _margin_cases() -> list[tuple]:
         (np.array([3.0, 0.0]), 4.0, x + 3, y * 0 + 1),
         (np.array([2.0, 1.0]), -0.5, x, y),
         (np.array([-4.0, -2.0]), 1.0, x, -y),
-        (np.array([1.0, 2.0]), 2.0, x, y),
+        (np.array([1.0, 2.0]), 2.5, x, y),
     ]
 
 
@@ -161,6 +167,10 @@ MARGIN = Exercise(
         Mistake(
             lambda w, b, x, y: np.min(np.abs(x @ w + b)) / _length(w, b),
             "the absolute value hides points on the wrong side: there the margin must come out negative",
+        ),
+        Mistake(
+            lambda w, b, x, y: max(0.0, np.min(y * (x @ w + b)) / _length(w, b)),
+            "a margin below 0 says how far the worst example is on the wrong side: do not cut it off at 0",
         ),
         Mistake(
             lambda w, b, x, y: np.mean(y * (x @ w + b)) / _length(w, b),
@@ -238,12 +248,17 @@ BOUND = Exercise(
         Mistake(
             lambda w, b, x, y: _longest2(x) / margin(w, b, x, y) ** 2,
             "a negative margin has a harmless-looking square: when (w, b) does not separate the set, the"
-            " theorem promises nothing, and the answer is math.inf",
+            " theorem promises nothing, and the answer is np.inf",
         ),
         Mistake(
             _bound_by(lambda x: float(np.mean((x**2).sum(axis=1) + 1))),
             "R is the length of the longest example, not of the average one: every mistake may be the"
             " longest",
+        ),
+        Mistake(
+            _bound_by(lambda x: float((x**2).sum() + len(x))),
+            "R is the length of the longest row (x, 1); this is the length of the whole table, which"
+            " `np.linalg.norm` gives without `axis=1`",
         ),
         Mistake(
             _bound_by(_longest2, gamma=lambda w, b, x, y: float(np.min(y * (x @ w + b)))),

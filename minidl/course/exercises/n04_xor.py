@@ -23,6 +23,8 @@ def _array(what: str, value, shape: tuple[int, ...]) -> NDArray[np.float64]:
     numbers = numeric(value)
     if numbers is None:
         raise ValueError(f"{what}: expected numbers of shape {shape}, found something else")
+    if len(shape) < 2 and numbers.size == np.prod(shape):
+        numbers = numbers.reshape(shape)  # [[1, 1]] for [1, 1] is a matter of taste
     if numbers.shape != shape:
         raise ValueError(f"{what}: expected shape {shape}, found {numbers.shape}")
     return numbers.astype(float)
@@ -102,8 +104,7 @@ def judge_certificate(answer) -> str | None:
         return "the two lists are swapped: first the inputs that the alarm answers with 1"
     for right, points in groups:
         for point in points[alarm(points) != right]:
-            return f"the alarm answers {_bits(point)} with {1 - right}, so it does not belong in the "
-            f"list of {right}s"
+            return f"the alarm answers {_bits(point)} with {1 - right}: it belongs in the other list"
     averages = [points.mean(axis=0) for _, points in groups]
     if np.allclose(*averages):
         return None
@@ -124,7 +125,7 @@ def counting_network(wanted: Sequence[int]):
     return weights, threshold
 
 
-def staircase_answers(answer, wanted: Sequence[int]) -> list[int]:
+def staircase_answers(answer, wanted: Sequence[int]) -> dict[str, int] | None:
     """What the network answers when 0, 1, ..., n inputs are on; hidden unit k fires when k or more are on."""
     made = answer(wanted)
     if made is None:
@@ -134,7 +135,8 @@ def staircase_answers(answer, wanted: Sequence[int]) -> list[int]:
     n = len(wanted) - 1
     weights, threshold = _array("output weights", made[0], (n,)), _array("output threshold", made[1], ())
     hidden = np.arange(n + 1)[:, None] >= np.arange(1, n + 1)
-    return threshold_unit(hidden, weights, threshold).tolist()
+    fires = threshold_unit(hidden, weights, threshold).tolist()
+    return {f"{count} on": fired for count, fired in enumerate(fires)}
 
 
 def _levels_for_steps(wanted):
@@ -153,8 +155,16 @@ def _steps_reversed(wanted):
     return -np.diff(wanted), wanted[0]
 
 
+def _steps_reversed_threshold_kept(wanted):
+    return -np.diff(wanted), 1 - wanted[0]
+
+
 def _threshold_always_zero(wanted):
     return np.diff(wanted), 0
+
+
+def _threshold_is_the_first_answer(wanted):
+    return np.diff(wanted), wanted[0]
 
 
 # 04.4
@@ -180,70 +190,94 @@ def _everything(points, inputs):
     return 2**points
 
 
+def _silent_at_no_inputs(points, inputs):
+    if points == 1:
+        return 2
+    if inputs == 0:
+        return 1
+    return _silent_at_no_inputs(points - 1, inputs) + _silent_at_no_inputs(points - 1, inputs - 1)
+
+
+def _no_stop_at_one_point(points, inputs):
+    if inputs == 0:
+        return 2
+    return _no_stop_at_one_point(points - 1, inputs) + _no_stop_at_one_point(points - 1, inputs - 1)
+
+
 def _last_term_only(points, inputs):
     return 2 * comb(points - 1, inputs)
 
 
 # 04.5
 
-BITS = 8
-CUBE = np.array(list(product([0, 1], repeat=BITS)))
-STAIRCASE_UNITS = BITS + 1
-FEWEST = 4
+SIZES = range(2, 11)
 
 
-def run_units(units) -> NDArray[np.int64]:
-    """The last unit's answer for every input; unit i reads the 8 inputs, then the i units before it.
+def parity_units(n):
+    units, digits = [], []
+    for digit in [2**k for k in reversed(range(n.bit_length()))]:  # for n = 10: 8, 4, 2, 1
+        units.append(([1] * n + [-d for d in digits], digit))  # less the digits found so far
+        digits.append(digit)
+    return units
+
+
+def run_units(units, n: int) -> NDArray[np.int64]:
+    """The last unit's answer for all inputs of n bits; unit i reads the inputs, then the i units before it.
 
     Raises: ValueError that names the first unit with a wrong number of weights.
     """
-    seen = CUBE
+    if not isinstance(units, tuple | list) or not len(units):
+        raise ValueError("return a list of pairs (weights, threshold), one for each unit")
+    seen = np.array(list(product([0, 1], repeat=n)))
     for i, unit in enumerate(units):
         if not isinstance(unit, tuple | list) or len(unit) != 2:
             raise ValueError(f"unit {i} should be a pair (weights, threshold)")
-        weights = _array(f"weights of unit {i} ({BITS} inputs, {i} earlier units)", unit[0], (BITS + i,))
+        weights = _array(f"weights of unit {i} ({n} inputs, {i} units before it)", unit[0], (n + i,))
         fires = threshold_unit(seen, weights, _array(f"threshold of unit {i}", unit[1], ()))
         seen = np.column_stack([seen, fires])
     return seen[:, -1]
 
 
-def judge_parity(units) -> str | None:
-    """Is this chain of units the parity of 8 bits, with fewer units than the staircase?"""
-    if not isinstance(units, tuple | list) or not units:
-        return "give a list of pairs (weights, threshold), one for each unit"
-    try:
-        output = run_units(units)
-    except ValueError as error:
-        return str(error)
-    parity = CUBE.sum(axis=1) % 2
-    wrong = np.flatnonzero(output != parity)
-    if len(wrong) == len(CUBE):
-        return "every one of the 256 answers is the wrong way round: this is even parity"
-    if len(wrong):
-        first = CUBE[wrong[0]]
-        return (
-            f"{len(wrong)} of the 256 answers are wrong; the first is input {_bits(first)} "
-            f"({first.sum()} on), answered with {output[wrong[0]]}"
-        )
-    if len(units) >= STAIRCASE_UNITS:
-        return (
-            f"right on all 256 inputs, with {len(units)} units. The staircase needs {STAIRCASE_UNITS}: "
-            f"beat it. "
-            "A unit may listen to the units before it as well"
-        )
+def judge_parity(answer) -> str | None:
+    """Does answer(n) give units that compute the parity of n bits, fewer than the staircase's n + 1?"""
+    if not callable(answer):
+        return "this should be a function: parity_units(n) returns the list of units for n inputs"
+    for n in SIZES:
+        try:
+            output = run_units(answer(n), n)
+        except ValueError as error:
+            return f"for n = {n}: {error}"
+        cube = np.array(list(product([0, 1], repeat=n)))
+        wrong = np.flatnonzero(output != cube.sum(axis=1) % 2)
+        if len(wrong) == len(cube):
+            return f"for n = {n} every answer is the wrong way round: this is even parity"
+        if len(wrong):
+            first = cube[wrong[0]]
+            return (
+                f"for n = {n}, {len(wrong)} of the {len(cube)} answers are wrong; the first is input "
+                f"{_bits(first)} ({first.sum()} on), answered with {output[wrong[0]]}"
+            )
+    for n in SIZES:
+        count = len(answer(n))
+        if count > n:
+            return (
+                f"all answers are right, but {n} inputs take {count} units, and the staircase needs {n + 1}: "
+                "beat it for every n. A unit may listen to the units before it as well"
+            )
     return None
 
 
-def praise_parity(units) -> str:
-    if len(units) == FEWEST:
-        return f"All 256 right with {FEWEST} units. Nobody will ever do it with fewer: the solution has "
-        "the proof."
-    return f"All 256 right with {len(units)} units, where the staircase takes {STAIRCASE_UNITS}. Can "
-    "you save one more?"
-
-
-ONES = [1] * BITS
-FEW_UNITS = [(ONES, 8), ([*ONES, -8], 4), ([*ONES, -8, -4], 2), ([*ONES, -8, -4, -2], 1)]
+def praise_parity(answer) -> str:
+    most = SIZES[-1]
+    if all(len(answer(n)) == n.bit_length() for n in SIZES):
+        return (
+            f"All right, with {most.bit_length()} units for {most} inputs. Nobody can do it with fewer: "
+            "the solution has the proof."
+        )
+    return (
+        f"All right, with {len(answer(most))} units for {most} inputs instead of {most + 1}. "
+        "Can you save more?"
+    )
 
 
 EXERCISES = [
@@ -343,6 +377,15 @@ EXERCISES = [
                 "all changes have the wrong sign: from count k-1 to k it is wanted[k] - wanted[k-1]",
             ),
             Mistake(
+                _steps_reversed_threshold_kept,
+                "all changes have the wrong sign: from count k-1 to k it is wanted[k] - wanted[k-1]",
+            ),
+            Mistake(
+                _threshold_is_the_first_answer,
+                "the threshold is the wrong way round: with no input on the sum is 0. Where wanted[0] is 0 "
+                "the output must then be silent, but a threshold of 0 lets it fire",
+            ),
+            Mistake(
                 _threshold_always_zero,
                 "right whenever the answer for 'none on' is 1, wrong when it is 0: with no input on the "
                 "sum is 0, and 0 reaches your threshold, so the output fires where it should be silent",
@@ -366,7 +409,7 @@ EXERCISES = [
     Exercise(
         "04.4",
         reference=dichotomies,
-        cases=[(1, 2), (4, 2), (5, 2), (7, 2), (8, 3), (3, 5), (10, 1), (16, 4), (6, 0), (40, 19)],
+        cases=[(1, 2), (4, 2), (5, 2), (7, 2), (8, 3), (3, 5), (10, 1), (12, 4), (6, 0), (12, 5)],
         rtol=0.0,
         atol=0.5,
         mistakes=[
@@ -388,9 +431,18 @@ EXERCISES = [
             ),
             Mistake(
                 _everything,
-                "that is the number of all dichotomies, 2 to the power of points; beyond inputs + 1 "
-                "points not every "
-                "one of them is separable (XOR is not)",
+                "that is the number of all dichotomies, 2 to the power of points; beyond inputs + 1 points "
+                "not every one of them is separable (XOR is not). A recursion without its stop at 0 inputs "
+                "gives the same",
+            ),
+            Mistake(
+                _silent_at_no_inputs,
+                "with 0 inputs a unit is only a threshold, and that still makes 2 dichotomies: all 1, all 0",
+            ),
+            Mistake(
+                _no_stop_at_one_point,
+                "your function calls itself with fewer and fewer points and never stops: one point has 2 "
+                "dichotomies, whatever the number of inputs",
             ),
             Mistake(
                 _last_term_only,
@@ -415,22 +467,20 @@ EXERCISES = [
     ),
     Exercise(
         "04.5",
-        reference=FEW_UNITS,
+        reference=parity_units,
         judge=judge_parity,
         hints=[
-            "The staircase's output unit may also look at the inputs: it knows the count s itself. "
-            "How often must it be corrected by -2?",
-            "You need not make the count s smaller by 2 again and again. What could a unit that asks "
-            "'is s at least "
-            "8?' subtract at once?",
-            "Write the count in binary. The first unit finds the eights, the second sees what is left "
-            "and finds "
-            "the fours, and so on.",
+            "The staircase's output unit may also look at the inputs: it knows the count s itself. How "
+            "often must it be corrected by -2? That saves half of the units.",
+            "You need not make the count smaller by 2 again and again. With n = 10, what could a unit that "
+            "asks 'is s at least 8?' subtract at once?",
+            "Write the count in binary. The first unit finds the largest power of 2 that is at most n, the "
+            "second sees what is left and looks for the next smaller one, and so on down to 1.",
         ],
         reasoning="""
-        The units read off the count s in binary: u₁ = [s ≥ 8], u₂ = [s - 8u₁ ≥ 4], u₃ = [s - 8u₁ - 4u₂ ≥
-        2], and the last, [s - 8u₁ - 4u₂ - 2u₃ ≥ 1], is the bit of the ones: parity. Four units instead of
-        nine, because each listens to those before it. Depth pays.
+        The units read off the count s in binary. For 8 to 15 inputs: u₁ = [s ≥ 8], u₂ = [s - 8u₁ ≥ 4], u₃ =
+        [s - 8u₁ - 4u₂ ≥ 2], and the last, [s - 8u₁ - 4u₂ - 2u₃ ≥ 1], is the bit of the ones: parity. One
+        unit for each binary digit of n, because each listens to those before it. Depth pays.
 
         **No fewer will do.** Take the first unit: it reads only inputs. Walk from the corner with its
         smallest sum to the one with its largest, n steps that never lower the sum: the unit switches at
@@ -438,10 +488,8 @@ EXERCISES = [
         the whole smaller cube between that stretch's two ends. Stay in that cube: there the first unit is
         a constant, and the second becomes a unit that reads only inputs. Each unit halves the stops at
         worst. After all K units, the answer included, a stretch of at least (n+1)/2^K stops is left, and
-        the answer is constant on it. Parity is not constant on two stops, so 2^K ≥ n+1: for n = 8, K ≥ 4.
+        the answer is constant on it. Parity is not constant on two stops, so 2^K ≥ n+1: for n = 10, K ≥ 4.
         """,
         praise=praise_parity,
-        code="""ones = [1] * 8
-units = [(ones, 8), ([*ones, -8], 4), ([*ones, -8, -4], 2), ([*ones, -8, -4, -2], 1)]""",
     ),
 ]

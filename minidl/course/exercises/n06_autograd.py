@@ -1,5 +1,7 @@
 """Notebook 06: a vjp, backward on one's own, undoing a broadcast, few multiplications."""
 
+from collections import Counter
+
 import numpy as np
 
 from minidl import scalar
@@ -13,12 +15,21 @@ def divide(a, b):
 
 
 def call_op(op, a, b, g):
-    """The output of an op and both gradients, as numbers."""
+    """The output of an op and both gradients as numbers; in words if it does not have the form of an op."""
     returned = op(a, b)
-    if not (isinstance(returned, tuple) and len(returned) == 2 and callable(returned[1])):
-        raise TypeError("return two things: the output, and a function of g")
-    out, vjp = returned
-    return out, *vjp(g)
+    if returned is None:
+        return None
+    if hasattr(returned, "vjp"):  # `@op` was put in front: a Value came back
+        returned = returned.data, returned.vjp
+    if not isinstance(returned, tuple | list) or len(returned) < 2:
+        return "not a pair"
+    out, vjp = returned[0], returned[1]
+    if len(returned) > 2 or (isinstance(vjp, tuple | list) and callable(vjp[0])):
+        return "a function for each input"
+    if not callable(vjp):
+        return "gradients, not a function"
+    gradients = vjp(g)
+    return (out, *gradients) if np.size(gradients) == 2 else "not two gradients"
 
 
 def _divide_with(db):
@@ -58,11 +69,38 @@ def braid(x, y):
 
 
 def call_backward(backward, build, a, b):
-    """The value's own gradient and those of both inputs, after backward on a fresh graph."""
+    """The gradients of the value itself and of both inputs, and how often the busiest vjp ran."""
     x, y = scalar.Value(a), scalar.Value(b)
-    out = build(x, y)
+    out, runs = build(x, y), Counter()
+
+    def counted(value):
+        vjp = value.vjp
+
+        def run(g):
+            runs[value] += 1
+            return vjp(g)
+
+        return run
+
+    for value in scalar.ancestors(out):
+        if value.vjp:
+            value.vjp = counted(value)
     backward(out)
-    return out.grad, x.grad, y.grad
+    return {"value": out.grad, "x": x.grad, "y": y.grad, "runs": max(runs.values(), default=0)}
+
+
+def backward_assigning(value, g=1.0):
+    value.grad = g
+    if value.vjp:
+        for x, dx in zip(value.inputs, value.vjp(g), strict=True):
+            backward_assigning(x, dx)
+
+
+def backward_every_way(value, g=1.0):
+    value.grad += g
+    if value.vjp:
+        for x, dx in zip(value.inputs, value.vjp(g), strict=True):
+            backward_every_way(x, dx)
 
 
 def backward_overwriting(value):
@@ -86,6 +124,15 @@ def backward_oldest_first(value):
         if v.vjp:
             for x, dx in zip(v.inputs, v.vjp(v.grad), strict=True):
                 x.grad += dx
+
+
+def backward_dictionary_oldest_first(value):
+    gradients = {value: 1.0}
+    for v in sorted(scalar.ancestors(value), key=lambda v: v.order):
+        v.grad += gradients.get(v, 0.0)
+        if v.vjp:
+            for x, dx in zip(v.inputs, v.vjp(gradients.get(v, 0.0)), strict=True):
+                gradients[x] = gradients.get(x, 0.0) + dx
 
 
 def backward_leaves_only(value):
@@ -126,6 +173,7 @@ def _broadcast_cases():
         ((4, 3), (4, 1)),
         ((2, 4, 3), (4, 3)),
         ((2, 4, 3), (1, 3)),
+        ((2, 4, 3), (3,)),
         ((4, 3), (4, 3)),
         ((5,), ()),
     ]
@@ -139,6 +187,11 @@ def _mean_to_shape(g, shape):
 
 def _leading_axes_only(g, shape):
     return g.sum(axis=tuple(range(g.ndim - len(shape))))
+
+
+def _one_axis_in_front(g, shape):
+    g = g.sum(axis=0) if g.ndim > len(shape) else g
+    return g.sum(axis=tuple(i for i, n in enumerate(shape) if n == 1), keepdims=True)
 
 
 def _without_keepdims(g, shape):
@@ -220,6 +273,19 @@ EXERCISES = [
                 "the two gradients are in the wrong order: first the one of a",
             ),
             Mistake(lambda a, b: (a / b, lambda g: (g * b, g * a)), "these are the gradients of a * b"),
+            Mistake(lambda a, b: a / b, "return two things: the output, and a function of g"),
+            Mistake(
+                lambda a, b: (a / b, (1 / b, -a / b**2)),
+                "the second thing must be a function of g, not numbers: going forward, g is not known yet",
+            ),
+            Mistake(
+                lambda a, b: (a / b, lambda g: g / b, lambda g: -g * a / b**2),
+                "our ops have one function of g that returns both gradients, not one function for each input",
+            ),
+            Mistake(
+                lambda a, b: (a / b, lambda g: g / b),
+                "your function of g must return two gradients, that of a and that of b",
+            ),
         ],
         hints=[
             "The gradient of a: if b stays, a / b is a times the constant 1 / b.",
@@ -227,8 +293,8 @@ EXERCISES = [
             "Multiply each by g: `lambda g: (g * ..., g * ...)`.",
         ],
         reasoning=(
-            "The derivative of $a/b$ by $a$ is $1/b$, and by $b$ it is $-a/b^2$. The chain rule multiplies each "
-            "by $g$, what the output's change does to the loss."
+            "The derivative of $a/b$ by $a$ is $1/b$, and by $b$ it is $-a/b^2$. The chain rule multiplies "
+            "each by $g$, what the output's change does to the loss."
         ),
         praise="Right. You have just extended the engine: `@op` in front of it, and Values can be divided.",
     ),
@@ -248,6 +314,19 @@ EXERCISES = [
             ),
             Mistake(
                 backward_oldest_first,
+                "you walk from the oldest on: a value passes on its gradient before it has it",
+            ),
+            Mistake(
+                backward_assigning,
+                "a gradient is overwritten where a value is used twice: add (+=) instead",
+            ),
+            Mistake(
+                backward_every_way,
+                "the gradients are right, but some vjp ran more than once, for each way through the graph: "
+                "on 50 doublings this would take years. Let a value wait until it is complete",
+            ),
+            Mistake(
+                backward_dictionary_oldest_first,
                 "you walk from the oldest on: a value passes on its gradient before it has it",
             ),
             Mistake(
@@ -282,6 +361,7 @@ EXERCISES = [
             Mistake(
                 _without_keepdims, "the sum over a stretched axis removed the axis: it must stay, with size 1"
             ),
+            Mistake(_one_axis_in_front, "more than one axis may have been added in front: sum over each"),
             Mistake(_first_entry, "you kept one use and dropped the others: all uses must be added"),
         ],
         hints=[
@@ -289,7 +369,7 @@ EXERCISES = [
             "Then sum over each axis where `shape` says 1, with `keepdims=True` so that the axis stays.",
         ],
         reasoning="Each number of the input was used once for every place it was copied to, and uses add up.",
-        praise="Right. Compare with `minidl.tensor.sum_to_shape`: the same ten lines.",
+        praise="Right. Compare with `sum_to_shape` in minidl/tensor.py: the same idea.",
     ),
     Exercise(
         "06.4",
@@ -300,8 +380,9 @@ EXERCISES = [
             "1, 2, 3, 6, 12, 15: each is a sum of two that are already there.",
         ],
         reasoning=(
-            "Repeated squaring (1, 2, 3, 6, 7, 14, 15) takes six. With $x^3$ used twice it is five: 1, 2, 3, 6, "
-            "12, 15. The shortest *addition chain* of a number is hard to find in general; for 15 it is five."
+            "Repeated squaring (1, 2, 3, 6, 7, 14, 15) takes six. With $x^3$ used twice it is five: 1, 2, 3, "
+            "6, 12, 15. The shortest *addition chain* of a number is hard to find in general; for 15 it has "
+            "five sums."
         ),
         praise=praise_power,
     ),

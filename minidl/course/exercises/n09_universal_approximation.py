@@ -142,7 +142,7 @@ def _added(x, k):
     return k * zigzag(x, 1)
 
 
-def _average(x, k):
+def _once_only(x, k):
     return zigzag(x, 1)
 
 
@@ -251,9 +251,7 @@ def judge_network(network) -> str | None:
             f"{TOLERANCE} is allowed"
         )
     if numbers >= BASELINE:
-        return (
-            f"close enough, with {numbers} numbers. {CORNERS_IN_ROW} equal cells need {BASELINE}: beat them"
-        )
+        return f"close enough, with {numbers} numbers. Equal cells need {BASELINE}: beat them"
     return None
 
 
@@ -446,7 +444,7 @@ EXERCISES = [
                 "the output "
                 "back in as the next input",
             ),
-            Mistake(_average, "k is not used: this is the zigzag once, with 3 pieces"),
+            Mistake(_once_only, "k is not used: this is the zigzag once, with 3 pieces"),
             Mistake(
                 _power,
                 "you raised the output to the power k; composing means to apply the map to its own output",

@@ -134,7 +134,7 @@ def draw(state) -> viz.Picture:
     parts, target = _parts(state), TARGETS[state.target]
     title = "the sum of all parts against the target"
     axes = picture.axes((0, 0, 700, 250), (0, 1), (-1.6, 1.6), "", "output", title)
-    axes.line(X, target, viz.GREY, 6, 0.6).line(X, _total(parts), viz.BLUE, 2.5)
+    axes.line(X, target, viz.GREY, 6, 0.9).line(X, _total(parts), viz.BLUE, 2.5)
     axes.legend({"target": viz.GREY, "sum": viz.BLUE}, corner="top right")
     curves = [curve(part) for part in parts]
     limit = max(1.6, *(np.abs(y).max() * 1.1 for y in curves)) if curves else 1.6

@@ -21,7 +21,7 @@ REST = 1e-5  # a slope below this counts as level ground
 SIZE = 780, 340  # pixels of the picture
 MAP, CURVE = (0, 0, 490, 340), (500, 72, 280, 268)  # the boxes of the map and of the loss
 GAUGE = 516, 18, 252, 50  # the box of the scale of learning rates
-RATES = 0.005, 4.0  # its ends
+RATES = 0.01, 4.0  # its ends
 FLOOR = 1e-9  # the smallest loss that the curve shows
 
 
@@ -65,10 +65,12 @@ def ball() -> Widget:
     _restart(state)
     controls = [
         choice("kind", "Surface", [BOWL, RAVINE, MINIMA], state.kind, _restart),
-        slider("stretch", "Stretch of the bowl", 1.0, 50.0, state.stretch, log=True, on_change=_forget),
-        slider("lr", "Learning rate", *RATES, state.lr, log=True),
+        slider(
+            "stretch", "Stretch of the bowl", 1.0, 100.0, state.stretch, 0.04, log=True, on_change=_forget
+        ),
+        slider("lr", "Learning rate", *RATES, state.lr, 0.02, log=True),
     ]
-    return Widget(state, _draw, controls, step=_step, describe=_describe, on_pointer=_place, fps=12)
+    return Widget(state, _draw, controls, step=_step, describe=_describe, on_pointer=_place)
 
 
 # The state: kind, stretch, lr, and the path: the places (a, b) of the ball so far.
@@ -138,7 +140,7 @@ def _describe(state) -> str:
 @lru_cache(maxsize=32)
 def _relief(kind: str, stretch: float) -> tuple[NDArray, list[NDArray]]:
     """The bands between the contour lines, as colours from 0 to 1, and the lines, each (points, 2)."""
-    a, b = np.linspace(*XLIM, 240), np.linspace(*YLIM, 144)
+    a, b = np.linspace(*XLIM, 160), np.linspace(*YLIM, 96)
     heights = loss(kind, stretch, *np.meshgrid(a, b))
     heights = heights - heights.min()
     contours = contourpy.contour_generator(a, b, heights)
@@ -158,9 +160,9 @@ def _draw(state) -> Picture:
     axes.heatmap(0.6 * bands, SEQUENTIAL)
     for line in lines:
         axes.line(*line.T, color=GREY, width=1, opacity=0.7)
-    recent = np.array(state.path[-300:])
+    recent = np.array(state.path[-400:])
     axes.line(*recent.T, color=ORANGE)
-    axes.points(*recent.T, color=ORANGE, r=3)
+    axes.points(*recent[-100:].T, color=ORANGE, r=3, stroke="none")
     axes.points(*recent[-1:].T, color=ORANGE, r=9)
     _draw_gauge(picture, state)
     _draw_curve(picture, state)

@@ -24,7 +24,7 @@ ROWS = [  # (first year, last year), events; an event is (year, name, level, sid
             (2012, "AlexNet", 1, "right"),
             (2015, "ResNet", -1, "right"),
             (2017, "transformer", 2, "right"),
-            (2020, "GPT-3, diffusion", -2, "left"),
+            (2020, "GPT-3, DDPM", -2, "left"),
         ],
     ),
 ]
@@ -37,7 +37,7 @@ def draw() -> viz.Picture:
     alt = (
         "Two timelines: from the first neuron in 1943 to universal approximation in 1989, built in notebooks "
     )
-    alt += "01 to 09, and from the LSTM in 1997 to GPT-3 and diffusion models in 2020, built in later parts."
+    alt += "01 to 09, and from the LSTM in 1997 to GPT-3 and diffusion (DDPM) in 2020, built in later parts."
     picture = viz.Picture(WIDTH, 2 * ROW, alt=alt)
     for row, (years, events) in enumerate(ROWS):
         _draw_row(picture, ROW * row + ROW / 2, years, events)

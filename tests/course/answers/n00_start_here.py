@@ -12,7 +12,7 @@ RIGHT = {
 
 WRONG = {
     "00.1": [
-        (lambda p, t: t - p, "00.1"),
+        (lambda p, t: t - p, "cancel"),
         (lambda p, t: p - t, "cancel"),
         (lambda p, t: abs(t - p), "absolute error"),
         (lambda p, t: (p - t) ** 2 / 2, "0.5"),
@@ -20,6 +20,6 @@ WRONG = {
     "00.2": [
         (lambda p, t: np.sum((p - t) ** 2), "sum"),
         (lambda p, t: np.square(np.mean(p - t)), "averaged first"),
-        (lambda p, t: ((p - t) ** 2)[0], "00.2"),
+        (lambda p, t: ((p - t) ** 2)[0], "gives 0.25, expected 3.3125"),
     ],
 }

@@ -53,7 +53,7 @@ WRONG = {
                 "heat": (["x", "warm"], [], 1),
                 "cold": (["cool", "kept"], [], 2),
             },
-            "`heat` not yet as in the equations",
+            "cool at step 4 and nothing else: `heat` should fire at step 7, yours fires at step 8",
         ),
         (
             RELAY
@@ -66,6 +66,26 @@ WRONG = {
             "`cold` is right but one step late",
         ),
         (RELAY | {"heat": (["warm"], [], 1), "cold": (["cool", "kept"], [], 2)}, "there is no illusion"),
+        (
+            RELAY
+            | {
+                "x": (["kept"], ["cool"], 1),
+                "later": (["warm"], [], 1),
+                "heat": (["x", "later"], [], 1),
+                "cold": (["cool", "kept"], [], 2),
+            },
+            "warm at step 4 and nothing else: `heat` should fire at step 5, yours fires at step 6",
+        ),
+        (
+            RELAY
+            | {
+                "x": (["kept"], ["cool", "warm"], 1),
+                "heat": (["x", "warm"], [], 1),
+                "cold": (["cool", "kept"], [], 2),
+            },
+            "wrong when they mix",
+        ),
+        ({"heat": ("warm", [], 1), "cold": (["cool"], [], 1)}, "['warm'] and not 'warm'"),
     ],
     "01.3": [
         ([([2, 2, 2], 4), ([2, 2, 2, -2], 2)], "too weak"),
@@ -84,6 +104,11 @@ WRONG = {
             {"set": (["press"], [], 1), "q": (["set", "q"], ["press"], 1)},
             "after press number 2 q should be 0",
         ),
+        (
+            {"on": (["press"], ["q"], 1), "off": (["press", "q"], [], 1), "q": (["on", "q"], ["off"], 1)},
+            "nothing may inhibit it at the very step",
+        ),
+        ({"on": (["press"], ["q"], 0), "q": (["on", "q"], ["press"], 1)}, "is met in silence"),
         ({"on": (["press"], [], 1)}, "no cell called 'q'"),
         ([("q", ["press"], [], 1)], "a net is a dict"),
     ],

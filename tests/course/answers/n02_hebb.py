@@ -139,6 +139,25 @@ def store_by_hebb(patterns):
     return weight
 
 
+def store_less_the_mean(patterns):
+    rest = patterns - patterns.mean(axis=0)
+    return store_by_hebb(rest) / 784
+
+
+def store_without_return(patterns):
+    store_by_hebb(patterns)
+
+
+def settle_by_the_first_state(weight, state, rounds):
+    new = state.copy()
+    for _ in range(rounds):
+        for i in range(len(new)):
+            h = weight[i] @ state
+            if h != 0:
+                new[i] = np.sign(h)
+    return new
+
+
 RIGHT = {
     "02.1": [weights_by_loops, weights_by_outer_products],
     "02.2": [second_cell_by_deflation, second_cell_by_projection],
@@ -166,11 +185,14 @@ WRONG = {
     "02.4": [
         (settle_synchronously, "all cells change at once"),
         (settle_in_place, "changes its second argument in place"),
+        (settle_by_the_first_state, "from the state you were given"),
         (settle_with_zeros, "at a tie a cell becomes 0"),
         (lambda weight, state, rounds: state, "expected"),
     ],
     "02.5": [
         (store_by_hebb, "0 of 10 digits come back"),
+        (store_less_the_mean, "the mean is out of the weights"),
+        (store_without_return, "is a `return` missing?"),
         (lambda patterns: np.eye(784), "listens too much to itself"),
         (lambda patterns: patterns @ patterns.T, "the weights have shape (10, 10)"),
         (lambda patterns: store_by_hebb(patterns) / np.zeros(1), "NaN or infinite"),

@@ -51,6 +51,12 @@ def bound_augmented(w, b, x, y):
     return (np.linalg.norm(z, axis=1).max() / gamma) ** 2 if gamma > 0 else float("inf")
 
 
+def bound_of_the_table(w, b, x, y):
+    gamma = margin_by_loop(w, b, x, y)
+    z = np.column_stack([x, np.ones(len(x))])
+    return (np.linalg.norm(z) / gamma) ** 2 if gamma > 0 else float("inf")
+
+
 def ten_with_outer(W, x, y):
     change = np.zeros(10)
     change[y] += 1
@@ -108,12 +114,14 @@ WRONG = {
     "03.1": [
         (update_in_place, "changes its first argument in place"),
         (update_with_a_rate, "gives"),
+        (lambda w, b, x, y: (update_by_cases(w, 0, x, y)[0], b + y - int(w @ x >= 0)), "from the score"),
         (lambda w, b, x, y: w + (y - int(w @ x + b >= 0)) * x, "return both"),
         (lambda w, b, x, y: (w + x, b + 1) if y != int(w @ x + b >= 0) else (w, b), "every mistake adds x"),
     ],
     "03.2": [
         (lambda w, b, x, y: (y * (x @ w + b)).min() / np.linalg.norm(w), "distance to the line in the plane"),
         (lambda w, b, x, y: (y * (x @ w + b)).max() / np.sqrt(w @ w + b * b), "gives"),
+        (lambda w, b, x, y: max(0, margin_by_loop(w, b, x, y)), "do not cut it off"),
         (lambda w, b, x, y: -(y * (x @ w + b)).min() / np.sqrt(w @ w + b * b), "wrong sign"),
     ],
     "03.3": [
@@ -122,6 +130,7 @@ WRONG = {
             lambda w, b, x, y: (np.square(x).sum(1).max() + 1) / margin_by_loop(w, b, x, y) ** 2,
             "promises nothing",
         ),
+        (bound_of_the_table, "without `axis=1`"),
         (lambda w, b, x, y: math.sqrt(bound_augmented(w, b, x, y)), "this is R/γ"),
     ],
     "03.4": [

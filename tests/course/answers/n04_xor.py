@@ -50,30 +50,54 @@ def wrong_stop(points, inputs):
     return row[inputs]
 
 
-ONES = [1] * 8
-STAIRCASE = [(ONES + [0] * i, i + 1) for i in range(8)] + [([0] * 8 + [1, -1] * 4, 1)]
-STAIRCASE_INVERTED = [*STAIRCASE[:-1], ([0] * 8 + [-1, 1] * 4, 0)]
-CORRECTED = [(ONES + [0] * i, 2 * i + 2) for i in range(4)] + [(ONES + [-2] * 4, 1)]
-AS_ARRAYS = [
-    (np.array(ONES), 7.5),
-    (np.array([*ONES, -8.0]), 3.5),
-    (np.array([*ONES, -8.0, -4.0]), 1.5),
-    (np.array([*ONES, -8.0, -4.0, -2.0]), 0.5),
-]
+def recursion_by_the_book(points, inputs):
+    """What the hint says, without a memory: 2^points calls, so the cases must stay small."""
+    if points == 1 or inputs == 0:
+        return 2
+    return recursion_by_the_book(points - 1, inputs) + recursion_by_the_book(points - 1, inputs - 1)
+
+
+def staircase(n):
+    return [([1] * n + [0] * i, i + 1) for i in range(n)] + [([0] * n + [(-1) ** i for i in range(n)], 1)]
+
+
+def staircase_inverted(n):
+    return [*staircase(n)[:-1], ([0] * n + [(-1) ** (i + 1) for i in range(n)], 0)]
+
+
+def corrected(n):
+    """The output hears the count itself, and is corrected by -2 at every second count."""
+    return [([1] * n + [0] * i, 2 * i + 2) for i in range(n // 2)] + [([1] * n + [-2] * (n // 2), 1)]
+
+
+def as_arrays(n):
+    digits = [2**k for k in range(10) if 2**k <= n][::-1]
+    return tuple((np.concatenate([np.ones(n), -np.array(digits[:i])]), d - 0.5) for i, d in enumerate(digits))
+
+
+def eights_first(n):
+    """Digits 8, 4, 2, 1 for every n: right, but wasteful for few inputs."""
+    return [([1] * n + [-8, -4, -2][:i], d) for i, d in enumerate((8, 4, 2, 1))]
+
+
+def for_eight(n):
+    return as_arrays(8)
+
 
 RIGHT = {
     "04.1": [
         ([[1, 1], [-1, -1]], [1, -1], [-1, -1], -1),
         (np.array([[2.0, -2.0], [-2.0, 2.0]]), np.array([1.0, 1.0]), np.array([-1.0, -1.0]), 0.0),
         [[[1, 1], [1, 1]], [1, 2], [-1, 1], 0],
+        ([[1, 1], [-1, -1]], [[2], [0]], [[1, 1]], [1]),
     ],
     "04.2": [
         ([[0, 0, 1, 1], [1, 1, 0, 0]], [[1, 0, 0, 1], [0, 1, 1, 0]]),
         (np.array([[1, 1, 0, 0], [0, 0, 1, 1]]), [[1, 0, 1, 0], [0, 1, 0, 1], [1, 0, 0, 1], [0, 1, 1, 0]]),
     ],
     "04.3": [by_runs, doubled],
-    "04.4": [by_recursion, sum_of_rows],
-    "04.5": [CORRECTED, AS_ARRAYS],
+    "04.4": [by_recursion, sum_of_rows, recursion_by_the_book],
+    "04.5": [corrected, as_arrays],
 }
 
 WRONG = {
@@ -87,7 +111,7 @@ WRONG = {
     ],
     "04.2": [
         (([(1, 0, 1, 0), (0, 1, 0, 1)], [(1, 1, 0, 0), (0, 0, 1, 1)]), "swapped"),
-        (([(1, 1, 0, 0), (0, 0, 1, 0)], [(1, 0, 1, 0), (0, 1, 0, 1)]), "does not belong"),
+        (([(1, 1, 0, 0), (0, 0, 1, 0)], [(1, 0, 1, 0), (0, 1, 0, 1)]), "it belongs in the other list"),
         (([(1, 1, 0, 0), (0, 0, 1, 1)], [(1, 0, 1, 0), (0, 1, 0, 0)]), "averages differ"),
         (([(1, 1, 0, 0)], [(0.5, 0.5, 0.5, 0.5)]), "made of 0s and 1s"),
         (([(1, 1)], [(0, 1)]), "inputs of four bits"),
@@ -95,14 +119,18 @@ WRONG = {
     "04.3": [
         (too_many_weights, "output weights: expected shape (4,)"),
         (weights_alone, "return two things"),
-        (threshold_of_two, "threshold_of_two([0, 1, 0, 1, 0]) has 0 at [1]"),
+        (threshold_of_two, "gives {'0 on': 0, '1 on': 0,"),
+        (lambda wanted: (np.diff(wanted), wanted[0]), "the threshold is the wrong way round"),
     ],
     "04.4": [(one_term_too_many, "one_term_too_many"), (wrong_stop, "half of it")],
     "04.5": [
-        (STAIRCASE, "with 9 units"),
-        (STAIRCASE_INVERTED, "the wrong way round"),
-        (CORRECTED[:-1], "of the 256 answers are wrong"),
-        ([(ONES, 8), (ONES, 4)], "weights of unit 1"),
-        ([([*ONES, 0], 1)], "weights of unit 0"),
+        (staircase, "all answers are right, but 2 inputs take 3 units"),
+        (eights_first, "all answers are right, but 2 inputs take 4 units"),
+        (staircase_inverted, "the wrong way round"),
+        (lambda n: corrected(n)[:-1], "for n = 2, 3 of the 4 answers are wrong"),
+        (for_eight, "for n = 2: weights of unit 0 (2 inputs, 0 units before it)"),
+        (lambda n: [([1] * n, 2), ([1] * n, 1)], "weights of unit 1"),
+        (lambda n: [[*([1] * n), 1]], "should be a pair"),
+        (as_arrays(8), "should be a function"),
     ],
 }

@@ -48,7 +48,11 @@ def one_by_one(x):
 
 
 RIGHT = {
-    "06.1": [lambda a, b: (a * b**-1, lambda g: [g * b**-1, -g * a * b**-2])],
+    "06.1": [
+        lambda a, b: (a * b**-1, lambda g: [g * b**-1, -g * a * b**-2]),
+        lambda a, b: [a / b, lambda g: np.array([g / b, -g * a / b**2])],
+        lambda a, b: scalar.Value(a / b, "divide", (), lambda g: (g / b, -g * a / b**2)),  # behind @op
+    ],
     "06.2": [ready_count_backward, lambda value: value.backward()],
     "06.3": [axis_by_axis],
     "06.4": [square_and_multiply],
@@ -59,15 +63,23 @@ WRONG = {
         (lambda a, b: (a / b, lambda g: (g / b, g * a / b**2)), "wrong sign"),
         (lambda a, b: (a / b, lambda g: (1 / b, -a / b**2)), "multiply both gradients by g"),
         (lambda a, b: a / b, "two things"),
+        (lambda a, b: (a / b, [g / b for g in (1, 2)]), "not known yet"),
+        (lambda a, b: (a / b, (lambda g: g / b, lambda g: -g * a / b**2)), "returns both"),
+        (lambda a, b: (a / b, lambda g: g * (1 / b - a / b**2)), "two gradients"),
+        (lambda a, b: print(a / b), "is a `return` missing?"),
     ],
     "06.2": [
         (n06.backward_overwriting, "used twice"),
         (n06.backward_unseeded, "starts the walk"),
-        (n06.backward_passing_totals, "complete"),
+        (n06.backward_passing_totals, "passes on the first part again"),
+        (n06.backward_assigning, "add (+=)"),
+        (n06.backward_every_way, "ran more than once"),
+        (n06.backward_dictionary_oldest_first, "from the oldest on"),
     ],
     "06.3": [
         (lambda g, shape: g, "shape"),
-        (lambda g, shape: g.sum(0) if g.ndim > len(shape) else g, "stretched from size 1"),
+        (lambda g, shape: axis_by_axis(g, g.shape[g.ndim - len(shape) :]), "stretched from size 1"),
+        (lambda g, shape: g.sum(0) if g.ndim > len(shape) == 1 else axis_by_axis(g, shape), "sum over each"),
         (lambda g, shape: axis_by_axis(g, shape) / (g.size // np.prod(shape, dtype=int)), "mean"),
     ],
     "06.4": [

@@ -98,7 +98,7 @@ WRONG = {
     "09.1": [(wide_bump, "factor"), (lambda x, left, right, height, steepness: x * 0, "expected")],
     "09.2": [
         (weights_alone, "returns 3 values, expected 2"),
-        (lambda knots, values: (list(values), values[0]), "shape"),
+        (lambda knots, values: (list(values), values[0]), "expected"),
     ],
     "09.3": [(one_too_many, "1 too large"), (lambda w, b, v: 2, "expected")],
     "09.4": [(upside_down_zigzag, "upside_down_zigzag"), (lambda x, k: x, "expected")],

@@ -65,6 +65,14 @@ def test_every_greedy_part_and_the_refit_lower_the_error(widget, kind, target):
     assert error(widget) <= errors[-1] + 1e-12
 
 
+def test_the_greedy_choice_needs_four_bumps_for_the_goal_of_the_notebook(widget):
+    press(widget, "Remove the last", *["Place the best next one"] * 3)
+    assert float(widget._status.value.split("average error ")[1][:5]) > 0.05
+    press(widget, "Place the best next one")
+    assert "8 hidden units" in widget._status.value
+    assert float(widget._status.value.split("average error ")[1][:5]) < 0.05
+
+
 def test_keep_remove_and_reset(widget):
     first = widget.svg
     assert "2 hidden units" in widget._status.value
