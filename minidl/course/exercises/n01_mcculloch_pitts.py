@@ -485,8 +485,8 @@ EXERCISES = [
             `set` fires one step after a press that finds q silent. q is held by its own synapse and put out
             by every press. If q was on, the press silences it and `set` stays silent, since q inhibited it.
             If q was off, the press has nothing to put out, and one step later `set` lights q. The synaptic
-            delay, so far a nuisance, is what keeps the two cases apart. Chain such cells and you have a
-            binary counter.
+            delay, so far a nuisance, is what keeps the two cases apart. Let a third cell, `press` AND
+            `q`, be the button of the next such pair, and you have a binary counter.
             """,
         praise=lambda net: (
             f"A bit that flips, with {_plural(len(net), 'cell')}."
@@ -515,9 +515,9 @@ EXERCISES = [
             of them. The first unit finds the digit worth 4. The second hears the same inputs, less 4 if the
             first fired, and finds the digit worth 2. The third hears what is then left, 0 or 1: the parity.
 
-            Two units cannot do it: a net of threshold units that computes the parity of n bits shows at
-            least n + 1 different firing patterns (Uchizawa & Takimoto prove this), here 8, and two units
-            have only 4.
+            Two units cannot do it: walk from the smallest sum of the first unit to its largest by seven
+            flips. The first unit switches at most once on the way, so it is constant on four neighbouring
+            stops; there the second is constant on two, and parity is not.
             """,
         praise=_praise_parity,
     ),

@@ -242,7 +242,7 @@ EXERCISES = [
             Mistake(
                 lambda images: _signed(images).T @ _signed(images),
                 "the diagonal is not 0: each cell would vote for staying as it is, and the proof that the"
-                " energy falls needs W_ii = 0.",
+                " energy falls assumes W_ii = 0.",
             ),
             Mistake(
                 lambda images: _without_diagonal(np.outer(_signed(images)[-1], _signed(images)[-1])),

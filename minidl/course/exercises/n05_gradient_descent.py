@@ -88,6 +88,30 @@ MSE_GRADIENT = Exercise(
             lambda w, b, X, y: 2 * X.T @ (X @ w + b - y) / len(y),
             "dw is right, but the bias has a slope too: return both, `dw, db`",
         ),
+        Mistake(
+            lambda w, b, X, y: np.append(*mse_gradient(w, b, X, y)),
+            "the slopes are right, but db is the last entry of one vector: return the two apart, `dw, db`",
+        ),
+        Mistake(
+            lambda w, b, X, y: mse_gradient(w, b, X, y)[::-1],
+            "the two are right, but in the wrong order: `dw, db`",
+        ),
+        Mistake(
+            _mse_by(lambda X, e, n: 2 * X.T @ e / n, lambda e: 2 * e / len(e)),
+            "dw is right, but db has an entry for each example: there is one bias, so add its slopes up",
+        ),
+        Mistake(
+            _mse_by(lambda X, e, n: 2 * X.T @ e / n, lambda e: 2 * e),
+            "dw is right, but db has an entry for each example: there is one bias, so take the mean",
+        ),
+        Mistake(
+            _mse_by(lambda X, e, n: 2 * X.T @ e / n, lambda e: np.array([2 * e.mean()])),
+            "dw is right; db is too, but inside an array: b is one number, so its slope is one number",
+        ),
+        Mistake(
+            lambda w, b, X, y: (mse_gradient(w, b, X, y)[0], 2 * b),
+            "dw is right, but 2b is the slope of b². The loss squares the error, in which b is one term",
+        ),
     ],
     hints=[
         "Call the error e = X w + b - y. How does the e of one example change when b grows by a little?",
@@ -129,6 +153,11 @@ def _batch(w, X, y, lr):
 
 def _batch_sum(w, X, y, lr):
     return w - lr * 2 * X.T @ (X @ w - y)
+
+
+def _path(w, X, y, lr):
+    """The weights at first and after each step, as the notebook's `descend` returns them."""
+    return np.array([lms_pass(w, X[:k], y[:k], lr) for k in range(len(y) + 1)])
 
 
 def _pass_cases() -> list[tuple]:
@@ -182,6 +211,14 @@ LMS_PASS = Exercise(
         Mistake(
             lambda w, X, y, lr: w + 2 * lr * (y[0] - w @ X[0]) * X[0],
             "it stops after the first example: is the `return` inside the loop?",
+        ),
+        Mistake(
+            _path,
+            "these are the weights after every step: return only the last ones",
+        ),
+        Mistake(
+            lambda w, X, y, lr: lms_pass(w, X[::-1], y[::-1], lr),
+            "the examples come in reverse: each step starts where the last one ended, so the order counts",
         ),
     ],
     hints=[
@@ -277,6 +314,7 @@ LARGEST_RATE = Exercise(
     inputs alone decide.
     """,
     praise="Right: it follows from the inputs alone; the targets play no part.",
+    rtol=2e-3,  # a rate found by bisection, as in the notebook, is as good
 )
 
 # 05.4  The logistic gradient for classes -1 and +1
@@ -344,6 +382,24 @@ LOGISTIC = Exercise(
         Mistake(
             _logistic_by(lambda z, y: -y * (z * y <= 0)),
             "this is the perceptron's step: the sigmoid makes it soft",
+        ),
+        Mistake(
+            _logistic_by(lambda z, y: -_sigmoid(-y * z)),
+            "the last link of the chain is missing: the derivative of y (w·x) by w is y x, not x",
+        ),
+        Mistake(
+            _logistic_by(lambda z, y: -y * _sigmoid(-z)),
+            "a step must be small where the answer is right, and for the class -1 it is not: the exponent"
+            " holds y (w·x), not w·x",
+        ),
+        Mistake(
+            _logistic_by(lambda z, y: -y * np.exp(-y * z)),
+            "the derivative of log(u) is 1/u times that of u: the division by 1 + e^(-m) is missing",
+        ),
+        Mistake(
+            _logistic_by(lambda z, y: -y * (np.exp(-y * z) / (1 + np.exp(-y * z)))),
+            "right for small scores. But one score of the test is -1300, and e^1300 is inf in floating point;"
+            " inf / inf and inf - inf are nan. Divide above and below by e^(-m): then inf stands only below",
         ),
     ],
     hints=[

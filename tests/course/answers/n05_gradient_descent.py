@@ -64,6 +64,19 @@ def rate_by_power_iteration(X):
     return 1 / (v @ (Z.T @ (Z @ v)) / len(X))
 
 
+def rate_by_bisection(X):
+    Z = np.column_stack([X, np.ones(len(X))])
+    low, high = 1e-6, 1e3
+    while high / low > 1.001:
+        middle, v = math.sqrt(low * high), np.ones(Z.shape[1])
+        for _ in range(3000):
+            v = v - middle * 2 * Z.T @ (Z @ v) / len(Z)
+            if v @ v > 1e4:
+                break
+        low, high = (low, middle) if v @ v > 1e4 else (middle, high)
+    return low
+
+
 def logistic_through_01(w, X, y):
     p, target = 1 / (1 + np.exp(-X @ w)), (np.asarray(y) + 1) / 2
     return X.T @ (p - target) / len(y)
@@ -75,6 +88,18 @@ def logistic_by_loop(w, X, y):
         m = float(yi * (xi @ w))
         total -= yi * xi / (1 + math.exp(min(m, 700)))
     return total / len(y)
+
+
+def logistic_by_fraction(w, X, y):
+    above = np.exp(-y * (X @ w))
+    return -(X.T @ (y * above / (1 + above))) / len(y)
+
+
+def logistic_by_differences(w, X, y):
+    def loss(w):
+        return np.mean(np.log(1 + np.exp(-y * (X @ w))))
+
+    return np.array([(loss(w + 1e-5 * e) - loss(w - 1e-5 * e)) / 2e-5 for e in np.eye(len(w))])
 
 
 def plain(steps, rate):
@@ -103,7 +128,7 @@ def newton(gradient, w, smallest, largest):
 RIGHT = {
     "05.1": [mse_by_loop, mse_augmented, mse_by_differences],
     "05.2": [lms_by_index, lms_on_a_copy],
-    "05.3": [rate_by_singular_values, rate_by_power_iteration],
+    "05.3": [rate_by_singular_values, rate_by_power_iteration, rate_by_bisection],
     "05.4": [logistic_through_01, logistic_by_loop],
     "05.5": [momentum, newton],
 }
@@ -114,12 +139,18 @@ WRONG = {
         (lambda w, b, X, y: (2 * X.T @ (y - X @ w - b) / len(y), 2 * np.mean(y - X @ w - b)), "uphill"),
         (lambda w, b, X, y: (2 * X @ (X @ w + b - y) / len(y), 2 * np.mean(X @ w + b - y)), "not transposed"),
         (lambda w, b, X, y: (X.T @ (X @ w + b - y) / len(y), np.mean(X @ w + b - y)), "factor 2"),
+        (lambda w, b, X, y: mse_by_loop(w, b, X, y)[::-1], "wrong order"),
+        (lambda w, b, X, y: np.append(*mse_augmented(w, b, X, y)), "return the two apart"),
+        (lambda w, b, X, y: (mse_by_loop(w, b, X, y)[0], 2 * (X @ w + b - y) / len(y)), "add its slopes up"),
+        (lambda w, b, X, y: (mse_by_loop(w, b, X, y)[0], 2 * b), "slope of b²"),
     ],
     "05.2": [
         (lms_in_place, "changes its first argument in place"),
         (lambda w, X, y, lr: lms_on_a_copy(w, X, y, -lr), "uphill"),
         (lambda w, X, y, lr: lms_on_a_copy(w, X, y, lr / 2), "factor 2"),
         (lambda w, X, y, lr: w - 2 * lr * X.T @ (X @ w - y) / len(y), "batch gradient descent"),
+        (lambda w, X, y, lr: [lms_by_index(w, X[:k], y[:k], lr) for k in range(len(y) + 1)], "only the last"),
+        (lambda w, X, y, lr: lms_by_index(w, X[::-1], y[::-1], lr), "the order counts"),
     ],
     "05.3": [
         (lambda X: rate_by_singular_values(X) / 2, "done in one step"),
@@ -132,6 +163,10 @@ WRONG = {
         (lambda w, X, y: -logistic_through_01(w, X, y), "sign is turned"),
         (lambda w, X, y: X.T @ (X @ w - y) / len(y), "squared error"),
         (lambda w, X, y: logistic_through_01(w, X, y) * len(y), "1/n"),
+        (lambda w, X, y: -X.T @ (1 / (1 + np.exp(y * (X @ w)))) / len(y), "last link"),
+        (lambda w, X, y: -X.T @ (y / (1 + np.exp(X @ w))) / len(y), "the exponent holds"),
+        (logistic_by_fraction, "inf / inf"),
+        (logistic_by_differences, "inf - inf"),
     ],
     "05.5": [
         (plain(500, lambda low, high: 1 / high), "above the lowest possible"),
