@@ -34,7 +34,8 @@ def sgd_step(w, g, velocity, lr, momentum, dampening, weight_decay, nesterov, fi
     """One step of stochastic gradient descent on flat arrays (P,), in place.
 
     g += weight_decay w;  v = momentum v + (1 - dampening) g  (v = g at the first step);
-    w -= lr (g + momentum v if nesterov else v).  Sutskever et al. (2013) for PyTorch's form of momentum.
+    w -= lr (g + momentum v if nesterov else v).  PyTorch's form: lr multiplies the whole velocity; in
+    Sutskever et al. (2013) it multiplies each gradient before it enters.
     """
     if weight_decay:
         g = g + weight_decay * w

@@ -485,7 +485,7 @@ RACE = Exercise(
     reference=roll,
     judge=_judge,
     hints=[
-        "With a plain step the best constant rate still needs several hundred calls: the rate that the steep"
+        "With a plain step even the rate that suits this goal best needs about 300 calls: what the steep"
         " direction allows is too small for the flat one.",
         "Let the ball have mass: keep part of the last step, `step = keep * step - lr * gradient(w)`, then"
         " `w = w + step`. Along the valley the steps add up, across it they cancel. Try keep = 0.9.",
@@ -497,7 +497,8 @@ RACE = Exercise(
     number, where plain descent needs a number proportional to the condition number itself. These are his best
     constants for a quadratic. Fewer calls are possible: conjugate gradients (Hestenes and Stiefel, 1952) end
     after at most nine steps here, and Newton's step with a Hessian measured from gradient differences takes
-    ten calls. With millions of weights neither is affordable any more, and momentum is.
+    ten calls. With millions of weights Newton's step is not affordable any more, and conjugate gradients
+    do not bear the noise of small batches; momentum is cheap and bears it.
     """,
     praise=lambda answer: f"{_race(answer)[0]} calls of the gradient, the bar was {BAR}.",
 )

@@ -63,6 +63,10 @@ def _forward_again(delta2, W2, z1):
     return (_sigmoid(z1) @ W2.T) * delta2
 
 
+def _blame_averaged(delta2, W2, z1):
+    return hidden_delta(delta2, W2, z1) / len(z1)
+
+
 # 07.2
 
 
@@ -98,10 +102,26 @@ def _bias_one_number(delta, x):
     return delta.T @ x, delta.sum()
 
 
+def _bias_a_row(delta, x):
+    return delta.T @ x, delta.sum(axis=0, keepdims=True)
+
+
+def _bias_not_added(delta, x):
+    return delta.T @ x, delta
+
+
+def _bias_first(delta, x):
+    return delta.sum(axis=0), delta.T @ x
+
+
+def _weight_alone(delta, x):
+    return delta.T @ x
+
+
 # 07.3
 
 
-def train_step(x, t, W1, b1, W2, b2, lr):
+def one_step(x, t, W1, b1, W2, b2, lr):
     h = np.tanh(x @ W1.T + b1)
     p = 1 / (1 + np.exp(-(h @ W2.T + b2)))
     delta2 = (p - t) / len(x)
@@ -111,13 +131,13 @@ def train_step(x, t, W1, b1, W2, b2, lr):
     return W1, b1, W2, b2
 
 
-def _step(x, t, W1, b1, W2, b2, lr, *, late=False, slope=True, mean=True, bias=True, error=None):
+def _step(x, t, W1, b1, W2, b2, lr, *, late=False, slope=None, mean=True, bias=1.0, error=None):
     """A training step with one thing wrong: `late` changes W2 before it passes the blame back, and so on."""
     h = np.tanh(x @ W1.T + b1)
     p = _sigmoid(h @ W2.T + b2)
     delta2 = (p - t if error is None else error(p, t)) / (len(x) if mean else 1)
     back = W2 - lr * delta2.T @ h if late else W2
-    delta1 = (delta2 @ back) * (1 - h**2 if slope else 1)
+    delta1 = (delta2 @ back) * (slope(h) if slope else 1 - h**2)
     moved = W1 - lr * delta1.T @ x, b1 - lr * bias * delta1.sum(axis=0)
     return *moved, W2 - lr * delta2.T @ h, b2 - lr * bias * delta2.sum(axis=0)
 
@@ -131,7 +151,15 @@ def _uphill(x, t, W1, b1, W2, b2, lr):
 
 
 def _step_without_slope(*arguments):
-    return _step(*arguments, slope=False)
+    return _step(*arguments, slope=np.ones_like)
+
+
+def _step_with_sigmoid_slope(*arguments):
+    return _step(*arguments, slope=lambda h: h * (1 - h))
+
+
+def _step_with_tanh_twice(*arguments):
+    return _step(*arguments, slope=lambda h: 1 - np.tanh(h) ** 2)
 
 
 def _step_without_mean(*arguments):
@@ -139,11 +167,34 @@ def _step_without_mean(*arguments):
 
 
 def _biases_forgotten(*arguments):
-    return _step(*arguments, bias=False)
+    return _step(*arguments, bias=0.0)
+
+
+def _biases_averaged(*arguments):
+    return _step(*arguments, bias=1 / len(arguments[0]))
 
 
 def _squared_error(*arguments):
     return _step(*arguments, error=lambda p, t: (p - t) * p * (1 - p))
+
+
+def _sum_for_probability(*arguments):
+    return _step(*arguments, error=lambda p, t: np.log(p / (1 - p)) - t)
+
+
+def _forward_twice(x, t, W1, b1, W2, b2, lr):
+    W1, b1 = _step(x, t, W1, b1, W2, b2, lr)[:2]
+    return W1, b1, *_step(x, t, W1, b1, W2, b2, lr)[2:]
+
+
+def _gradients_for_weights(x, t, W1, b1, W2, b2, lr):
+    old = W1, b1, W2, b2
+    return [before - after for before, after in zip(old, _step(x, t, *old, 1.0), strict=True)]
+
+
+def _output_layer_first(*arguments):
+    W1, b1, W2, b2 = _step(*arguments)
+    return W2, b2, W1, b1
 
 
 # 07.4
@@ -223,7 +274,8 @@ def judge_clinic(answer) -> str | None:
     """Is every patient's fault named?"""
     if not isinstance(answer, list | tuple) or len(answer) != len(WARDS):
         return "give three words, one for each of the patients A, B, C"
-    for name, word, fault in zip("ABC", answer, WARDS, strict=True):
+    for name, said, fault in zip("ABC", answer, WARDS, strict=True):
+        word = said.strip().lower() if isinstance(said, str) else said
         if word not in FAULTS:
             return f"patient {name}: {word!r} is not on the list {', '.join(FAULTS)}"
         if word != fault:
@@ -259,6 +311,7 @@ def _recipe(answer) -> tuple:
     if not isinstance(answer, dict) or set(answer) != {"hidden", "activation", "lr", "seed"}:
         raise ValueError('give a dict with "hidden", "activation", "lr" and "seed"')
     hidden = answer["hidden"]
+    hidden = hidden.tolist() if isinstance(hidden, np.ndarray) else hidden
     whole = isinstance(hidden, list | tuple) and all(isinstance(n, int | np.integer) for n in hidden)
     if not whole or not all(1 <= n <= 30 for n in hidden) or len(hidden) > 5:
         raise ValueError("hidden is a list of at most five layer sizes from 1 to 30, such as [8, 8]")
@@ -339,6 +392,10 @@ EXERCISES = [
                 _forward_again,
                 "that runs forward once more. The blame runs the other way: start from delta2, go through W2",
             ),
+            Mistake(
+                _blame_averaged,
+                "divided by N once too often: delta2 holds the derivative of the mean loss already",
+            ),
         ],
         hints=[
             "Two stations: through W2 back to h, then through the sigmoid back to z1.",
@@ -388,6 +445,18 @@ EXERCISES = [
                 _bias_one_number,
                 "the bias's gradient needs one number for each unit, not one for all",
             ),
+            Mistake(
+                _bias_a_row,
+                "the numbers are right, but the bias's gradient has the shape (1, H), and b has (H,): add "
+                "over the examples without keeping their axis",
+            ),
+            Mistake(
+                _bias_not_added,
+                "the weights are right. For the bias you return the blame as it is, one row for each "
+                "example; b is the same in all of them, so its ways to the loss must be added",
+            ),
+            Mistake(_bias_first, "both are right, but W's gradient comes first, then b's"),
+            Mistake(_weight_alone, "that is right for W, but b has a gradient too: return both"),
         ],
         hints=[
             "One weight first: W[j, i] appears in z[n, j] for every example n, times x[n, i].",
@@ -403,7 +472,7 @@ EXERCISES = [
     ),
     Exercise(
         "07.3",
-        reference=train_step,
+        reference=one_step,
         cases=[
             (*_normal(6, (5, 2)), _targets(0, 1, 1, 0, 1), *_normal(7, (3, 2), (3,), (1, 3), (1,)), 0.5),
             (*_normal(8, (3, 4)), _targets(1, 0, 0), *_normal(9, (2, 4), (2,), (1, 2), (1,)), 2.0),
@@ -423,6 +492,33 @@ EXERCISES = [
                 _step_without_mean,
                 "N times too long: the loss is a mean over the examples, so delta2 has a 1/N",
             ),
+            Mistake(
+                _step_with_sigmoid_slope,
+                "h (1 - h) is the sigmoid's slope. Here the hidden units are tanh: 1 - h²",
+            ),
+            Mistake(
+                _step_with_tanh_twice,
+                "1 - np.tanh(h)² takes tanh a second time: h is tanh z1 already, so its slope is 1 - h²",
+            ),
+            Mistake(
+                _biases_averaged,
+                "the weights are right, the biases are averaged: add the blame over the examples (the 1/N is "
+                "inside it already)",
+            ),
+            Mistake(
+                _sum_for_probability,
+                "the output's blame is p - t with the probability p; you took the sum z2. Put it through the "
+                "sigmoid first",
+            ),
+            Mistake(
+                _forward_twice,
+                "W1 and b1 are right. But W2's gradient was made from an h that the new W1 gave: all "
+                "gradients belong to the old weights, so compute everything first, then move",
+            ),
+            Mistake(
+                _gradients_for_weights, "those are the four gradients. Return the weights after the step"
+            ),
+            Mistake(_output_layer_first, "all four are right, in the wrong order: return W1, b1, W2, b2"),
             Mistake(_biases_forgotten, "both weights move, both biases stay. They have gradients too"),
             Mistake(
                 _squared_error,

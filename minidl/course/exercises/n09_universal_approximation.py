@@ -49,6 +49,14 @@ def _height_on_one(x, left, right, height, steepness):
     return height * sigmoid(steepness * (x - left)) - sigmoid(steepness * (x - right))
 
 
+def _height_forgotten(x, left, right, height, steepness):
+    return bump(x, left, right, 1, steepness)
+
+
+def _steepness_forgotten(x, left, right, height, steepness):
+    return bump(x, left, right, height, 1)
+
+
 def _mirrored_fall_added(x, left, right, height, steepness):
     return height * (sigmoid(steepness * (x - left)) + sigmoid(steepness * (right - x)))
 
@@ -81,6 +89,45 @@ def _first_slope_lost(knots, values):
 def _first_weight_zero(knots, values):
     slopes = np.diff(values) / np.diff(knots)
     return np.diff(slopes, prepend=slopes[0]), values[0]
+
+
+def _equal_cells(knots, values):
+    return np.diff(np.diff(values) * (len(knots) - 1), prepend=0), values[0]
+
+
+def _first_distance(knots, values):
+    return np.diff(np.diff(values) / (knots[1] - knots[0]), prepend=0), values[0]
+
+
+def _rises_themselves(knots, values):
+    return np.diff(values), values[0]
+
+
+def _one_too_many(knots, values):
+    slopes = np.diff(values) / np.diff(knots)
+    return np.diff(slopes, prepend=0, append=0), values[0]
+
+
+def _line_at_zero(knots, values):
+    """The bias of y = slope * x + bias for the first piece."""
+    weights, bias = relu_weights(knots, values)
+    return weights, bias - weights[0] * knots[0]
+
+
+def _bias_first(knots, values):
+    weights, bias = relu_weights(knots, values)
+    return bias, weights
+
+
+def flat_weights(answer, knots, values):
+    """An answer's weights and bias; a layer's shapes, (1, units) and (1,), will do as well."""
+    result = answer(knots, values)
+    if not isinstance(result, tuple | list) or len(result) != 2:
+        return result
+    weights, bias = result
+    if np.ndim(weights) == 2 and len(weights) == 1:
+        weights = weights[0]
+    return weights, bias[0] if np.shape(bias) == (1,) else bias
 
 
 def _turned_round(knots, values):
@@ -122,6 +169,15 @@ def _sign_of_w(w, b, v):
     for wi, bi, vi in zip(w, b, v, strict=True):
         if wi != 0:
             turns[-bi / wi] = turns.get(-bi / wi, 0) + vi * wi
+    return 1 + sum(turn != 0 for turn in turns.values())
+
+
+def _size_of_w_left_out(w, b, v):
+    """v in place of v * |w|."""
+    turns = {}
+    for wi, bi, vi in zip(w, b, v, strict=True):
+        if wi != 0:
+            turns[-bi / wi] = turns.get(-bi / wi, 0) + vi
     return 1 + sum(turn != 0 for turn in turns.values())
 
 
@@ -169,6 +225,19 @@ def _three_times(x, k):
 def _tent(x, k):
     for _ in range(k):
         x = 1 - abs(2 * x - 1)
+    return x
+
+
+def _jumps(x, k):
+    for _ in range(k):
+        x = 3 * x % 1
+    return x
+
+
+def _flat_middle(x, k):
+    for _ in range(k):
+        up, stop, again = (np.maximum(x - knot, 0) for knot in (0, 1 / 3, 2 / 3))
+        x = 3 * up - 3 * stop + 3 * again
     return x
 
 
@@ -258,7 +327,7 @@ def judge_network(network) -> str | None:
 def praise_network(network) -> str:
     numbers = count_numbers(network)
     if numbers > 60:
-        return f"{numbers} numbers instead of {BASELINE}. The wave repeats; have you used that? Fold first."
+        return f"{numbers} numbers instead of {BASELINE}. Four half waves: have you folded them all into one?"
     return f"{numbers} numbers instead of {BASELINE}. The solution below takes 39."
 
 
@@ -268,7 +337,7 @@ EXERCISES = [
     Exercise(
         "09.1",
         reference=bump,
-        cases=[(X, 0.2, 0.6, 1.0, 5.0), (X, 0.1, 0.4, -2.0, 20.0), (X, 0.5, 0.75, 3.0, 8.0)],
+        cases=[(X, 0.2, 0.6, 1.0, 5.0), (X, 0.15, 0.45, -2.0, 20.0), (X, 0.5, 0.75, 3.0, 8.0)],
         mistakes=[
             Mistake(
                 _both_added,
@@ -299,6 +368,14 @@ EXERCISES = [
                 "not return to 0",
             ),
             Mistake(
+                _height_forgotten,
+                "the bump has the height 1, whatever `height` says: multiply, as the output weights do",
+            ),
+            Mistake(
+                _steepness_forgotten,
+                "the edges are always equally soft: `steepness` must multiply the distance x - edge",
+            ),
+            Mistake(
                 _mirrored_fall_added,
                 "a rising and a falling sigmoid add up to 1 outside the bump and 2 inside: take the bias "
                 "of 1 "
@@ -324,6 +401,7 @@ EXERCISES = [
             (np.array([-1.0, 0.0, 0.25, 1.0, 2.0]), np.array([-2.0, 0.5, 0.5, 3.0, 1.0])),
             (np.array([2.0, 4.0]), np.array([3.0, 0.0])),
         ],
+        call=flat_weights,
         mistakes=[
             Mistake(
                 _slopes_themselves,
@@ -340,6 +418,30 @@ EXERCISES = [
                 _rises,
                 "you take rises for slopes: divide by the distance of the knots (it is not always the same)",
             ),
+            Mistake(
+                _rises_themselves,
+                "you take rises for weights. Divide each by the distance of its knots: that is the slope; "
+                "a weight is the *change* of slope at its knot",
+            ),
+            Mistake(
+                _equal_cells,
+                "`* n` gives the slopes where all knots are 1/n apart; these are not. Divide each rise by "
+                "the distance of its own two knots",
+            ),
+            Mistake(
+                _first_distance,
+                "you divide every rise by the first distance; each pair of knots has its own",
+            ),
+            Mistake(
+                _one_too_many,
+                "one weight too many: no ReLU starts at the last knot, what comes behind it does not matter",
+            ),
+            Mistake(
+                _line_at_zero,
+                "the weights are right, the bias is not: this is where the first line meets x = 0. But the "
+                "first ReLU measures from its knot, and is 0 there",
+            ),
+            Mistake(_bias_first, "the right numbers in the wrong order: first the weights, then the bias"),
             Mistake(
                 _first_slope_lost,
                 "one weight is missing: the first ReLU brings the first slope, from 0",
@@ -409,6 +511,11 @@ EXERCISES = [
                 "of slope is v * |w|",
             ),
             Mistake(
+                _size_of_w_left_out,
+                "you add up the output weights v alone. But relu(2x) rises twice as steeply as relu(x): the "
+                "change of slope is v * |w|",
+            ),
+            Mistake(
                 _each_unit_its_own,
                 "two units can have their kink at the same place; that is one kink only",
             ),
@@ -456,6 +563,16 @@ EXERCISES = [
                 "applied 3^k times. k times is enough: 3^k is the number of pieces that come out",
             ),
             Mistake(_three_times, "applied 3k times: each application already makes three pieces of one"),
+            Mistake(
+                _jumps,
+                "it goes up three times and jumps back in between; the zigzag has no jumps, its middle piece "
+                "runs down",
+            ),
+            Mistake(
+                _flat_middle,
+                "in the middle your curve is flat: a ReLU of weight -3 only stops the first one. To run down "
+                "the slope must change from 3 to -3",
+            ),
             Mistake(_tent, "this is the tent, with 2 pieces; the zigzag goes up a third time"),
         ],
         hints=[

@@ -65,6 +65,11 @@ def half_a_step(x, t, W1, b1, W2, b2, lr):
     return step_by_autograd(x, t, W1, b1, W2, b2, lr / 2)
 
 
+def gradients_instead(x, t, W1, b1, W2, b2, lr):
+    new = step_by_autograd(x, t, W1, b1, W2, b2, 1.0)
+    return [old - each.numpy() for old, each in zip((W1, b1, W2, b2), new, strict=True)]
+
+
 def recipe(**changes):
     return {"hidden": [8], "activation": "tanh", "lr": 0.03, "seed": 2} | changes
 
@@ -73,22 +78,27 @@ RIGHT = {
     "07.1": [delta_by_loops, delta_by_autograd],
     "07.2": [gradients_by_einsum, gradients_by_outer],
     "07.3": [step_by_autograd],
-    "07.4": [("detour", "memory", "bias")],
-    "07.5": [recipe(hidden=(np.int64(8),), seed=3)],
+    "07.4": [("detour", "memory", "bias"), ["Detour", "memory ", "BIAS"]],
+    "07.5": [recipe(hidden=(np.int64(8),), seed=3), recipe(hidden=np.array([8]))],
 }
 
 WRONG = {
     "07.1": [
-        (delta_divided_by_n, "delta_divided_by_n"),
+        (delta_divided_by_n, "once too often"),
         (delta_minus, "sign"),
         (lambda delta2, W2, z1: delta2, "shape"),
     ],
     "07.2": [
-        (gradients_swapped, "gradients_swapped"),
-        (weights_alone, "weights_alone"),
-        (lambda delta, x: (delta.T @ x, delta.sum(0, keepdims=True)), "shape"),
+        (gradients_swapped, "comes first"),
+        (weights_alone, "return both"),
+        (lambda delta, x: (delta.T @ x, delta.sum(0)[None]), "shape (1, H)"),
+        (lambda delta, x: [delta.T @ x, delta * 1.0], "must be added"),
     ],
-    "07.3": [(step_in_place, "in place"), (half_a_step, "half_a_step")],
+    "07.3": [
+        (step_in_place, "in place"),
+        (half_a_step, "half_a_step"),
+        (gradients_instead, "those are the four gradients"),
+    ],
     "07.4": [
         (["slope", "slope", "slope"], "patient A does not have 'slope'"),
         (["detour", "uphill", "bias"], "the very first step"),

@@ -33,6 +33,12 @@ def weights_by_solving(knots, values):
     return np.linalg.solve(hinges, values[1:] - values[0]), values[0]
 
 
+def weights_as_a_layer(knots, values):
+    """The shapes that the notebook's `corners` has."""
+    weights, bias = weights_by_loop(knots, values)
+    return np.array([weights]), np.array([bias])
+
+
 def weights_alone(knots, values):
     return weights_by_loop(knots, values)[0]
 
@@ -88,17 +94,22 @@ FOLDED = fold_twice_then_corners()
 
 RIGHT = {
     "09.1": [bump_by_tanh, bump_by_layers],
-    "09.2": [weights_by_loop, weights_by_solving],
+    "09.2": [weights_by_loop, weights_by_solving, weights_as_a_layer],
     "09.3": [pieces_by_slopes],
     "09.4": [zigzag_by_relus, zigzag_by_recursion],
     "09.5": [folded_once(), [(W.tolist(), b.tolist()) for W, b in fold_twice_then_corners(8)]],
 }
 
 WRONG = {
-    "09.1": [(wide_bump, "factor"), (lambda x, left, right, height, steepness: x * 0, "expected")],
+    "09.1": [
+        (wide_bump, "factor"),
+        (lambda x, left, right, height, steepness: x * 0, "expected"),
+        (lambda x, left, right, height, steepness: np.where((x > left) & (x < right), height, 0), "vertical"),
+    ],
     "09.2": [
         (weights_alone, "returns 3 values, expected 2"),
         (lambda knots, values: (list(values), values[0]), "expected"),
+        (lambda knots, values: weights_by_loop(knots, values)[::-1], "wrong order"),
     ],
     "09.3": [(one_too_many, "1 too large"), (lambda w, b, v: 2, "expected")],
     "09.4": [(upside_down_zigzag, "upside_down_zigzag"), (lambda x, k: x, "expected")],
