@@ -160,13 +160,13 @@ for i in range(10_000):
 def test_a_process_killed_while_saving_leaves_a_whole_checkpoint(tmp_path):
     path = tmp_path / "c.safetensors"
     for delay in (0.05, 0.11, 0.23):
-        child = subprocess.Popen([sys.executable, "-c", KILLED, str(path)], stdout=subprocess.PIPE)
-        child.stdout.readline()
-        while not path.exists():
-            time.sleep(0.01)
-        time.sleep(delay)
-        os.kill(child.pid, signal.SIGKILL)
-        child.wait()
+        command = [sys.executable, "-c", KILLED, str(path)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as child:
+            child.stdout.readline()
+            while not path.exists():
+                time.sleep(0.01)
+            time.sleep(delay)
+            os.kill(child.pid, signal.SIGKILL)
         model = nn.Linear(1000, 500)
         epoch = load_checkpoint(path, model)["epoch"]
         assert (model.weight.array == epoch).all()

@@ -352,7 +352,7 @@ def _first_difference(got: Any, want: Any, tolerance: Tolerance) -> str:
     """Both values where they first differ."""
     mine, wanted = numeric(got), numeric(want)
     if wanted is None:
-        return f"gives {short(got)}, expected {short(want)}"
+        return _first_different_item(got, want, tolerance) or f"gives {short(got)}, expected {short(want)}"
     if wanted.size <= 4:
         return f"gives {short(mine)}, expected {short(wanted)}"
     wrong = ~tolerance.close(mine, wanted)
@@ -362,6 +362,21 @@ def _first_difference(got: Any, want: Any, tolerance: Tolerance) -> str:
     return (
         f"has {short(mine[index])} at [{place}], expected {short(wanted[index])} ({count}the first is shown)"
     )
+
+
+def _first_different_item(got: Any, want: Any, tolerance: Tolerance) -> str | None:
+    """Of several returned things: which is the first wrong one, and how."""
+    if isinstance(want, Mapping):
+        items = [(f"the value for {key!r}", got[key], want[key]) for key in want]
+    elif isinstance(want, list | tuple):
+        items = [(f"value {i + 1} of {len(want)}", got[i], want[i]) for i in range(len(want))]
+    else:
+        return None
+    for name, mine, wanted in items:
+        if not tolerance.equal(mine, wanted):
+            problem = _form_problem(mine, wanted, tolerance) or _first_difference(mine, wanted, tolerance)
+            return f"{name} {problem}"
+    return None
 
 
 def short(value: Any) -> str:

@@ -319,3 +319,19 @@ def test_a_mistake_matches_on_all_cases_only():
     )
     assert examine(exercise, lambda x: 2 * x).message == "that doubles"
     assert examine(exercise, lambda x: 4).message != "that doubles"
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (lambda x: (x, np.ones((3, 2))), "value 2 of 2 is transposed: shape (3, 2), expected (2, 3)"),
+        (lambda x: (x + (x == 4), np.ones((2, 3))), "value 1 of 2 has 5. at [4], expected 4."),
+    ],
+)
+def test_of_several_values_the_first_wrong_one_is_named(answer, message):
+    assert message in wrong(answer, lambda x: (x, np.ones((2, 3))), (np.arange(30.0),))
+
+
+def test_of_a_dict_the_first_wrong_value_is_named():
+    message = wrong(lambda x: {"w": x[:2]}, lambda x: {"w": x}, (np.arange(30.0),))
+    assert "the value for 'w' has shape (2,), expected (30,)" in message

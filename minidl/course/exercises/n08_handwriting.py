@@ -52,6 +52,11 @@ def _by_the_largest(z):
     return e / e.sum(axis=1, keepdims=True)
 
 
+def _by_the_largest_of_all(z):
+    e = np.exp(z / np.abs(z).max())
+    return e / e.sum(axis=1, keepdims=True)
+
+
 def _clipped(z):
     e = np.exp(np.clip(z, -500, 500))
     return e / e.sum(axis=1, keepdims=True)
@@ -95,6 +100,10 @@ SOFTMAX = Exercise(
         ),
         Mistake(
             _by_the_largest,
+            "dividing the logits changes their differences, and so the probabilities: subtract instead",
+        ),
+        Mistake(
+            _by_the_largest_of_all,
             "dividing the logits changes their differences, and so the probabilities: subtract instead",
         ),
         Mistake(
@@ -145,8 +154,22 @@ def _burst(z, y):
     return -np.log(_naive(z)[np.arange(len(y)), y]).mean()
 
 
-def _padded(z, y):
-    return -np.log(safe_softmax(z)[np.arange(len(y)), y] + 1e-12).mean()
+def _hidden(floor: float, put: Callable) -> Mistake:
+    """The probabilities held above 0 by a small number: added (np.add) or as a floor (np.maximum)."""
+    return Mistake(
+        lambda z, y: -np.log(put(safe_softmax(z)[np.arange(len(y)), y], floor)).mean(),
+        "a small number inside the logarithm hides the problem: a miss that costs 1000 nats is booked as"
+        f" {-np.log(floor):.0f}. Take the logarithm before the numbers get small",
+    )
+
+
+def _log_sum_bursts(z, y):
+    return (np.log(np.exp(z).sum(axis=1)) - z[np.arange(len(y)), y]).mean()
+
+
+def _moved_on_one_side(z, y):
+    log_sum = np.log(np.exp(z - z.max(axis=1, keepdims=True)).sum(axis=1))
+    return (log_sum - z[np.arange(len(y)), y]).mean()
 
 
 CROSS_ENTROPY = Exercise(
@@ -166,9 +189,19 @@ CROSS_ENTROPY = Exercise(
         ),
         Mistake(_burst, "exp(1000) overflows: subtract each row's maximum first, as in 08.1"),
         Mistake(
-            _padded,
-            "a small number inside the logarithm hides the problem: a miss that costs 1000 nats is booked"
-            " as 28. Take the logarithm before the numbers get small",
+            _log_sum_bursts,
+            "the logarithm comes early enough, but exp(1000) in the sum overflows: subtract each row's"
+            " maximum first, as in 08.1",
+        ),
+        Mistake(
+            _moved_on_one_side,
+            "the row's maximum was subtracted inside the sum, but not from the right class's logit: both"
+            " must move",
+        ),
+        *(
+            _hidden(floor, put)
+            for floor in (1e-6, 1e-7, 1e-8, 1e-9, 1e-10, 1e-12, 1e-15, 1e-16, 1e-20, 1e-100, 1e-300)
+            for put in (np.add, np.maximum)
         ),
         Mistake(lambda z, y: -_of_right(z, y).sum(), "this is the sum over the images: the mean is asked"),
         Mistake(
@@ -338,14 +371,21 @@ def _judge_split(answer: Callable) -> str | None:
 def _judge_piles(labels, training, validation) -> str | None:
     if any(part.dtype.kind not in "iu" for part in (training, validation)):
         return "indices are whole numbers, which pick examples: labels or truth values do not do"
+    together = np.sort(np.concatenate([training, validation]))
+    if np.array_equal(together, np.sort(labels)):
+        return "these are the labels: return the places at which the examples stand"
+    if np.array_equal(together, np.sort(np.concatenate([np.arange(n) for n in np.bincount(labels)]))):
+        return (
+            "these count within each class, every class from 0: shuffle the places in the whole row,"
+            " np.flatnonzero(labels == label)"
+        )
     both = np.intersect1d(training, validation)
     if both.size:
         return (
             f"{both.size} examples are in both piles, {both[0]} for one: then validation asks what was"
             " learnt by heart"
         )
-    together = np.concatenate([training, validation])
-    if not np.array_equal(np.sort(together), np.arange(len(labels))):
+    if not np.array_equal(together, np.arange(len(labels))):
         return (
             f"{len(np.unique(together))} of the {len(labels)} examples are used, in {len(together)} places:"
             " each must be in one pile, once"
@@ -366,6 +406,12 @@ def _judge_counts(labels, share, training, validation) -> str | None:
             f"the validation pile has the right size, but {found.tolist()} of the classes instead of"
             f" {wanted.tolist()}: split class by class"
         )
+    for cut, name in ((np.floor, "down"), (np.ceil, "up")):
+        if np.array_equal(found, cut(np.round(share * everyone, 9))):
+            return (
+                f"the validation pile has {found.tolist()} of the classes instead of {wanted.tolist()}: yours"
+                f" always go {name} to a whole number, `round` goes to the nearest"
+            )
     return f"the validation pile has {found.tolist()} of the classes instead of {wanted.tolist()}"
 
 
@@ -458,9 +504,14 @@ def _measure(answer: Callable) -> tuple[int, float | str]:
     if not count:
         return count, "this has no parameters, so there is nothing to train"
     with minidl.no_grad():
-        shape = model(minidl.zeros(3, 784)).shape
-    if shape != (3, 10):
-        return count, f"three images (3, 784) give shape {shape}: ten logits for each are needed, (3, 10)"
+        out = model(minidl.zeros(3, 784))
+    if out.shape != (3, 10):
+        return count, f"three images (3, 784) give shape {out.shape}: ten logits for each are needed, (3, 10)"
+    if (out.numpy() >= 0).all() and np.allclose(out.numpy().sum(axis=1), 1, atol=1e-4):
+        return count, (
+            "the ten outputs are positive and add up to 1: return the logits, without a softmax."
+            " The loss has one inside, and two flatten the slope"
+        )
     return count, train_small(model)
 
 
@@ -490,8 +541,8 @@ SMALL = Exercise(
         "784 inputs times 25 units are 19,600 weights, nearly all of the budget. Are 784 inputs needed?",
         "Neighbouring pixels say nearly the same. Averaging each 2 × 2 of them leaves 196 inputs, and room"
         " for four times as many units.",
-        "A layer of your own: a class with `forward(self, x)`, in which `x.reshape(len(x), 14, 2, 14, 2)` has"
-        " the pixels of a block on axes 2 and 4.",
+        "A layer of your own: `class HalfSize(nn.Module)` with `forward(self, x)`, in which"
+        " `x.reshape(len(x), 14, 2, 14, 2)` has the pixels of a block on axes 2 and 4.",
         "Still half a percent short? Most inputs are 0 or small, and the first steps are slow. Stretch them,"
         " so that their mean is near 0 and their spread near 1.",
     ],

@@ -51,4 +51,5 @@ def plot_units(weights: np.ndarray, count: int = 24, cols: int = 12) -> plt.Figu
         ax.axis("off")
     for ax, unit in zip(panels.flat, largest, strict=False):
         ax.imshow(weights[unit].reshape(28, 28), viz.DIVERGING, vmin=-0.4, vmax=0.4)
+    fig.suptitle("Blobs and edges, and a pale rim", fontsize=12, fontweight="bold", x=0.01, ha="left")
     return fig

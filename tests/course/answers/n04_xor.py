@@ -119,7 +119,7 @@ WRONG = {
     "04.3": [
         (too_many_weights, "output weights: expected shape (4,)"),
         (weights_alone, "return two things"),
-        (threshold_of_two, "gives {'0 on': 0, '1 on': 0,"),
+        (threshold_of_two, "the value for '1 on' gives 0, expected 1"),
         (lambda wanted: (np.diff(wanted), wanted[0]), "the threshold is the wrong way round"),
     ],
     "04.4": [(one_term_too_many, "one_term_too_many"), (wrong_stop, "half of it")],

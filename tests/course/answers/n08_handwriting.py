@@ -32,6 +32,10 @@ def cross_entropy_by_logaddexp(z, y):
     return float(np.mean(np.logaddexp.reduce(z, axis=1) - np.take_along_axis(z, y[:, None], 1)[:, 0]))
 
 
+def cross_entropy_by_floor(z, y, floor):
+    return -np.log(np.maximum(softmax_of_minidl(z).numpy()[range(len(y)), y], floor)).mean()
+
+
 def recall_by_loops(confusion):
     recall, precision = [], []
     for i, row in enumerate(confusion):
@@ -83,6 +87,22 @@ def split_forgetting(labels, share, generator):
     return training[:-5], validation
 
 
+def split_by_floor(labels, share, generator):
+    places = [generator.permutation(np.flatnonzero(labels == label)) for label in np.unique(labels)]
+    cuts = [int(share * len(part)) for part in places]
+    pairs = list(zip(places, cuts, strict=True))
+    return np.concatenate([p[cut:] for p, cut in pairs]), np.concatenate([p[:cut] for p, cut in pairs])
+
+
+def split_within_classes(labels, share, generator):
+    training, validation = [], []
+    for count in np.bincount(labels):
+        order = generator.permutation(count)
+        training += order[round(share * count) :].tolist()
+        validation += order[: round(share * count)].tolist()
+    return training, validation
+
+
 def split_with_own_dice(labels, share, generator):
     return split_by_sorting(labels, share, np.random.default_rng())
 
@@ -96,6 +116,11 @@ class EveryOther(nn.Module):
 
     def forward(self, x):
         return x.reshape(len(x), 28, 28)[:, 1::2, 1::2].reshape(len(x), 196)
+
+
+class Probabilities(nn.Module):
+    def forward(self, x):
+        return F.softmax(x, dim=1)
 
 
 class Blocks(nn.Module):
@@ -127,6 +152,7 @@ WRONG = {
         (lambda z: np.exp(z) / np.exp(z).sum(1)[:, None], "inf / inf is nan"),
         (lambda z: np.exp(z - z.max(1)[:, None]), "do not add up to 1"),
         (lambda z: np.array(softmax_by_loops(z.T)).T, "axis 1"),
+        (lambda z: softmax_by_loops(z / np.abs(z).max()), "subtract instead"),
         (lambda z: np.array(softmax_by_loops(z)) * 2, "factor"),
         (lambda z: np.exp(z - np.max(z)) / np.exp(z - np.max(z)).sum(1, keepdims=True), "its own maximum"),
     ],
@@ -139,6 +165,13 @@ WRONG = {
             "underflows to 0",
         ),
         (lambda z, y: F.softmax(tensor(z), dim=1).numpy()[range(len(y)), y].mean(), "gives"),
+        (lambda z, y: cross_entropy_by_floor(z, y, 1e-7), "booked as 16"),
+        (lambda z, y: cross_entropy_by_floor(z, y, 1e-300), "booked as 691"),
+        (
+            lambda z, y: np.mean([np.log(np.exp(a).sum()) - a[k] for a, k in zip(z, y, strict=True)]),
+            "in the sum overflows",
+        ),
+        (lambda z, y: cross_entropy_by_loops(z, y) - z.max(1).mean(), "both must move"),
     ],
     "08.3": [
         (lambda c: recall_by_loops(c)[::-1], "swapped"),
@@ -156,11 +189,18 @@ WRONG = {
         (lambda labels, share, generator: split_by_sorting(labels, share, generator)[::-1], "swapped"),
         (lambda labels, share, generator: split_by_sorting(labels, share, generator)[0], "return two things"),
         (lambda labels, share, generator: split_by_sorting(labels, 0.5, generator), "instead of"),
+        (split_by_floor, "always go down"),
+        (split_within_classes, "within each class"),
+        (
+            lambda labels, share, g: [labels[part] for part in split_by_sorting(labels, share, g)],
+            "the labels",
+        ),
         (lambda labels, share, generator: print(share), "is a `return` missing?"),
     ],
     "08.5": [
         (lambda: plain(25), "the bar is 96.5%"),
         (lambda: plain(26), "at most 20,000"),
+        (lambda: nn.Sequential(plain(10), Probabilities()), "without a softmax"),
         (lambda: nn.Sequential(EveryOther(), nn.Linear(196, 9)), "ten logits"),
         (lambda: nn.Linear, "must return an nn.Module"),
         (lambda: EveryOther(), "no parameters"),
