@@ -176,12 +176,23 @@ class Module:
         return f"{type(self).__name__}({inside})"
 
 
+def _checked(module, place: str) -> Module:
+    """The module itself; anything else would be left out unseen."""
+    if isinstance(module, Module):
+        return module
+    if isinstance(module, type):
+        raise TypeError(
+            f"{place}: {module.__name__} is a class. Fix: make a layer of it, {module.__name__}()"
+        )
+    raise TypeError(f"{place}: {module!r} is no Module. Fix: derive its class from nn.Module")
+
+
 class Sequential(Module):
     """Modules called one after the other."""
 
     def __init__(self, *modules: Module):
         for i, module in enumerate(modules):
-            setattr(self, str(i), module)
+            setattr(self, str(i), _checked(module, f"Sequential, position {i}"))
 
     def forward(self, x):
         for module in self.children():
@@ -203,11 +214,11 @@ class ModuleList(Module):
     """A list of modules whose parameters are found."""
 
     def __init__(self, modules=()):
-        for i, module in enumerate(modules):
-            setattr(self, str(i), module)
+        for module in modules:
+            self.append(module)
 
     def append(self, module: Module) -> ModuleList:
-        setattr(self, str(len(self)), module)
+        setattr(self, str(len(self)), _checked(module, f"ModuleList, position {len(self)}"))
         return self
 
     __len__, __iter__ = Sequential.__len__, Sequential.__iter__

@@ -110,6 +110,15 @@ def test_containers():
     assert len(list(layers.parameters())) == 4
 
 
+def test_containers_take_nothing_but_modules():
+    with pytest.raises(TypeError, match=r"position 1: ReLU is a class. Fix: make a layer of it, ReLU\(\)"):
+        nn.Sequential(nn.Linear(1, 1), nn.ReLU)
+    with pytest.raises(TypeError, match=r"position 0: .* is no Module"):
+        nn.Sequential(abs)
+    with pytest.raises(TypeError, match="ModuleList, position 1"):
+        nn.ModuleList([nn.Identity()]).append(3)
+
+
 def test_double_and_apply():
     model = mlp().double()
     assert model(minidl.ones(1, 4).double()).dtype == np.float64
