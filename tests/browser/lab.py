@@ -190,8 +190,10 @@ class Lab:
         return found
 
     def widgets(self) -> list["Widget"]:
-        """The interactive boxes in the outputs, in the notebook's order."""
-        boxes = self.page.locator(".jp-Cell-outputArea .jp-OutputArea-output:has(.jupyter-widgets)")
+        """The interactive boxes in the outputs, in the notebook's order, without progress bars."""
+        boxes = self.page.locator(
+            ".jp-Cell-outputArea .jp-OutputArea-output:has(.jupyter-widgets):not(:has(.widget-hprogress))"
+        )
         return [Widget(self.page, box) for box in boxes.all()]
 
     def colors(self, selector: str, name: str) -> list[str]:
