@@ -21,6 +21,7 @@ from .controls import Control
 from .picture import Picture
 
 ENGINE_LOCK = threading.RLock()
+QUICK = 30  # frames a second that the controls may ask for
 STATUS_SECONDS = 0.25  # how often the status line changes during play
 _alive: weakref.WeakSet = weakref.WeakSet()
 
@@ -37,7 +38,7 @@ class Widget(ipywidgets.VBox):
             copy of the first state.
         describe: describe(state) -> one sentence: the status line, and the text of the stored output.
         on_pointer: on_pointer(state, kind, x, y); kind is "down", "move" (pressed) or "up", x, y are pixels.
-        fps: frames a second at the most.
+        fps: frames a second of Play at the most.
         steps_per_frame: steps between two frames of Play, fewer when they take longer than a frame.
             A control named "steps_per_frame" takes its place.
     """
@@ -182,7 +183,8 @@ class Widget(ipywidgets.VBox):
                     self._running = False
                     return
                 jobs, self._jobs, self._dirty = self._jobs, [], False
-            self._next_frame = time.perf_counter() + 1 / self._fps
+            fps = self._fps if self.playing else max(self._fps, QUICK)  # slow play does not slow the controls
+            self._next_frame = time.perf_counter() + 1 / fps
             try:
                 self._frame(jobs)
             except Exception as error:

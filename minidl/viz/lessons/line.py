@@ -71,4 +71,4 @@ def widget() -> viz.Widget:
         viz.slider("hand_b", "offset b", -3.0, 3.0, 0.0, step=0.1, on_change=by_hand),
         viz.slider("lr", "learning rate", 0.01, 1.2, 0.05, log=True),
     ]
-    return viz.Widget(state, draw, controls, step=step, describe=describe, fps=20)
+    return viz.Widget(state, draw, controls, step=step, describe=describe)
