@@ -246,7 +246,7 @@ def keep_stored(
         )
         if replace_all or before is None or before.execution_count is None:
             continue
-        shows_source = cell.source.startswith("source(")
+        shows_source = re.search(r"^source\(", cell.source, re.MULTILINE) is not None
         if (
             code_unchanged
             and IGNORED in cell.metadata.get("tags", [])

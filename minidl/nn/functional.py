@@ -228,6 +228,12 @@ def _pick(logp, labels):
     return -np.take_along_axis(logp, index, axis=1).squeeze(1), (dlogp, lambda g: None)
 
 
+def _share(labels: np.ndarray, counted: np.ndarray, weight, logp: Tensor, dim: int) -> np.ndarray:
+    """What each label counts in the mean: its class's weight (1 if None), or 0 where it is ignored."""
+    class_weight = np.ones(logp.shape[dim], logp.dtype) if weight is None else weight.array
+    return class_weight[labels] * counted
+
+
 def nll_loss(
     input: Tensor, target: Tensor, weight=None, ignore_index: int = -100, reduction: str = "mean"
 ) -> Tensor:
@@ -249,8 +255,7 @@ def nll_loss(
     counted = labels != ignore_index
     _check_labels("cross_entropy / nll_loss", labels[counted], input.shape[1])
     labels = np.where(counted, labels, 0)
-    class_weight = np.ones(input.shape[1], input.dtype) if weight is None else weight.array
-    share = class_weight[labels] * counted
+    share = _share(labels, counted, weight, input, dim=1)
     loss = _pick(input, Tensor(labels)) * Tensor(share)
     if reduction == "mean":
         if not labels.size:
@@ -327,6 +332,5 @@ def _uniform_loss(logp, target, weight, ignore_index, reduction) -> Tensor:
     loss = -weighted.sum(dim) / logp.shape[dim] * Tensor(counted.astype(logp.dtype))
     if reduction != "mean":
         return _reduce(loss, reduction)
-    class_weight = np.ones(logp.shape[dim], logp.dtype) if weight is None else weight.array
-    share = class_weight[np.where(counted, target.array, 0)] * counted
+    share = _share(np.where(counted, target.array, 0), counted, weight, logp, dim)
     return loss.sum() / Tensor(np.asarray(share.sum(), logp.dtype))

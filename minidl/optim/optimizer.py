@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from minidl.nn.module import Parameter
 from minidl.tensor import Tensor
 
 
@@ -146,6 +145,3 @@ def check_settings(**settings: float) -> None:
     for name, value in settings.items():
         if not value >= 0:
             raise ValueError(f"invalid {name}: {value}; it must not be negative")
-
-
-__all__ = ["FlatGroup", "Optimizer", "Parameter", "check_settings"]
