@@ -1,7 +1,7 @@
 """minidl: the engine of the course, small enough to read in an evening.
 
 Read `scalar.py` first (automatic differentiation of single numbers), then `tensor.py` (the same idea for
-arrays), `ops.py`, `nn/functional.py`, `nn/module.py`, `optim/`, `train.py`. The words are PyTorch's.
+arrays), `ops/`, `nn/functional/`, `nn/module.py`, `optim/`, `train.py`. The words are PyTorch's.
 """
 
 import importlib

@@ -325,7 +325,7 @@ class Tensor:
             )
         run_backward(self, _seed_gradient(self, gradient), retain_graph)
 
-    # -- attributes bound by ops.py: +, *, @, [...], sum, reshape and their kin --------------------
+    # -- attributes bound by ops/binding.py: +, *, @, [...], sum, reshape and their kin ------------
 
 
 def _seed_gradient(t: Tensor, gradient) -> np.ndarray:

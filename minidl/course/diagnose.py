@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from minidl.ops import manual_seed, random_generator
+from minidl.ops.creation import manual_seed, random_generator
 
 
 @contextlib.contextmanager

@@ -49,22 +49,22 @@ def solution_markdown(exercise: Exercise) -> str:
 
 
 def source(item: Any) -> None:
-    """Show the source of a function, class or module of minidl, with its file and line."""
+    """Show the source of a function, class or module of minidl, with its file."""
     item = inspect.unwrap(item) if callable(item) and not inspect.isclass(item) else item
     try:
-        lines, start = inspect.getsourcelines(item)
+        lines, _ = inspect.getsourcelines(item)
     except (OSError, TypeError) as error:
         raise TypeError(
             f"source: {item!r} has no Python source; give a function, a class or a module"
         ) from error
     path = _relative(Path(inspect.getsourcefile(item)))
     code = textwrap.dedent("".join(lines)).rstrip()
-    where = f"<code>{path}</code>, line {max(start, 1)}"
+    where = f"<code>{path}</code>"
     if len(lines) > LONGEST_OPEN:
         markdown = _fold(f"{where} ({len(lines)} lines)", _fence(code))
     else:
         markdown = f"{where}\n\n{_fence(code)}"
-    display(Folded(markdown, f"{path}, line {max(start, 1)}\n\n{code}"))
+    display(Folded(markdown, f"{path}\n\n{code}"))
 
 
 def _code_of(reference: Any) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from minidl.ops import random_generator, tensor
+from minidl.ops.creation import random_generator, tensor
 from minidl.tensor import Tensor
 
 

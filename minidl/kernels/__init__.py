@@ -1,7 +1,7 @@
 """Hot kernels, each in several versions under one name.
 
-`reference.py` is clear NumPy and is the specification. `cpu/` holds the same functions compiled by Numba.
-`find` chooses: small arrays take the reference, because compiled code pays off only from some thousand
+`reference/` is clear NumPy and is the specification. `cpu/` holds some of the same functions compiled by
+Numba. `find` chooses: small arrays take the reference, because compiled code pays off only from some thousand
 elements, and because importing Numba costs a quarter of a second that a small model need not wait for.
 Without Numba everything works, on the reference.
 """
@@ -25,7 +25,7 @@ WORTH_COMPILING = 4096
 
 def find(name: str, array: np.ndarray) -> Callable:
     """The version of kernel `name` for this array. MINIDL_KERNELS=reference forces the specification."""
-    if array.size < WORTH_COMPILING or array.dtype.kind != "f":
+    if name not in COMPILED or array.size < WORTH_COMPILING or array.dtype.kind != "f":
         return getattr(reference, name)
     return _compiled(name, os.environ.get("MINIDL_KERNELS", "cpu"))
 

@@ -6,7 +6,7 @@ in * kernel size and out * kernel size.
 
 import math
 
-from minidl.ops import random_generator
+from minidl.ops.creation import random_generator
 from minidl.tensor import Tensor
 
 GAINS = {"linear": 1.0, "conv1d": 1.0, "conv2d": 1.0, "sigmoid": 1.0, "tanh": 5 / 3, "relu": math.sqrt(2)}

@@ -12,7 +12,7 @@ import numpy as np
 
 from minidl import data, nn, no_grad, optim, tensor
 from minidl.nn import functional as F
-from minidl.ops import random_generator
+from minidl.ops.creation import random_generator
 from minidl.train import train_step
 
 from .controls import Control, button, choice, slider, toggle

@@ -1,1 +1,1 @@
-"""The hot kernels compiled by Numba: same names, same results as `kernels/reference.py`."""
+"""The hot kernels compiled by Numba: same names, same results as `kernels/reference/`."""

@@ -1,141 +1,19 @@
-"""Functions of neural networks: layers without memory, activations, losses.
-
-Shapes: N batch, C classes or features, `...` any further axes. PyTorch's names, arguments and defaults.
-"""
+"""Losses: how wrong an output is, as one number."""
 
 from __future__ import annotations
-
-import math
 
 import numpy as np
 
 from minidl import kernels
-from minidl.ops import _axes, _float, abs, clamp, exp, log, relu, sigmoid, tanh, where
-from minidl.tensor import ShapeError, Tensor, op, same_dtype
+from minidl.nn.functional.activations import log_softmax, softplus
+from minidl.nn.functional.layers import check_labels
+from minidl.ops import abs, clamp, log, where
+from minidl.tensor import ShapeError, Tensor, op
 
 __all__ = [
-    "binary_cross_entropy", "binary_cross_entropy_with_logits", "cross_entropy", "elu", "gelu", "huber_loss",
-    "l1_loss", "leaky_relu", "linear", "log_softmax", "mse_loss", "nll_loss", "normalize", "one_hot", "relu",
-    "sigmoid", "silu", "smooth_l1_loss", "softmax", "softplus", "tanh",
+    "binary_cross_entropy", "binary_cross_entropy_with_logits", "cross_entropy", "huber_loss", "l1_loss",
+    "mse_loss", "nll_loss", "smooth_l1_loss",
 ]  # fmt: skip
-
-
-# -- layers ------------------------------------------------------------------------------------------
-
-
-@op(
-    rule="the last size of x must equal in_features: x (..., in), weight (out, in), bias (out,)",
-    fix="check the layer's in_features, or flatten/transpose x",
-)
-def _linear(x, weight, bias):
-    if weight.ndim != 2 or (bias is not None and bias.shape != weight.shape[:1]):
-        raise ValueError("weight must be (out, in) and bias (out,)")
-    same_dtype(x, weight)
-    out = np.matmul(x, weight.T)
-    if bias is not None:
-        out += bias
-
-    def rows(a):
-        return a.reshape(-1, a.shape[-1])
-
-    return out, (
-        lambda g: np.matmul(g, weight),
-        lambda g: np.matmul(rows(g).T, rows(x)),
-        lambda g: rows(g).sum(0),
-    )
-
-
-def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """y = x W^T + b.  x (..., in), weight (out, in), bias (out,) -> (..., out)."""
-    return _linear(x, weight, bias)
-
-
-# -- activations -------------------------------------------------------------------------------------
-
-
-def leaky_relu(x: Tensor, negative_slope: float = 0.01) -> Tensor:
-    """x where positive, negative_slope * x elsewhere (Maas et al. 2013)."""
-    return where(x > 0, x, x * negative_slope)
-
-
-def elu(x: Tensor, alpha: float = 1.0) -> Tensor:
-    """x where positive, alpha (e^x - 1) elsewhere (Clevert et al. 2016)."""
-    return where(x > 0, x, alpha * (exp(clamp(x, max=0)) - 1))
-
-
-@op
-def softplus(x, beta=1.0, threshold=20.0):
-    """log(1 + e^(beta x)) / beta: a smooth ReLU; linear above the threshold."""
-    scaled = x * beta
-    out = np.where(scaled > threshold, x, np.logaddexp(scaled, 0) / beta).astype(x.dtype)
-    return out, (
-        lambda g: g * np.where(scaled > threshold, 1, np.tanh(scaled / 2) / 2 + 0.5).astype(x.dtype),
-    )
-
-
-def silu(x: Tensor) -> Tensor:
-    """x sigmoid(x), also called swish (Elfwing et al. 2018)."""
-    return x * sigmoid(x)
-
-
-_erf = np.vectorize(math.erf, otypes=[np.float64])
-
-
-@op
-def gelu(x, approximate="none"):
-    """x Phi(x), Phi the normal distribution function (Hendrycks & Gimpel 2016); "tanh" approximates Phi."""
-    if approximate not in ("none", "tanh"):
-        raise ValueError(f'approximate must be "none" or "tanh", not {approximate!r}')
-    wide = x.astype(np.float64)
-    if approximate == "none":
-        phi = 0.5 * (1 + _erf(wide / np.sqrt(2)))
-        slope = np.exp(-0.5 * wide * wide) / np.sqrt(2 * np.pi)
-    else:
-        inner = np.sqrt(2 / np.pi) * (wide + 0.044715 * wide**3)
-        phi = 0.5 * (1 + np.tanh(inner))
-        slope = 0.5 * (1 - np.tanh(inner) ** 2) * np.sqrt(2 / np.pi) * (1 + 3 * 0.044715 * wide * wide)
-    derivative = (phi + wide * slope).astype(x.dtype)
-    return (wide * phi).astype(x.dtype), (lambda g: g * derivative,)
-
-
-def _log_softmax_array(x, axis):
-    shifted = x - np.max(x, axis=axis, keepdims=True, initial=-np.inf)
-    return shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
-
-
-@op
-def softmax(x, dim):
-    """exp(x) / sum(exp(x)) along `dim`: positive numbers that add up to 1."""
-    _axes(dim, x.ndim)
-    out = np.exp(_log_softmax_array(_float(x), dim))
-    return out, (lambda g: out * (g - (g * out).sum(axis=dim, keepdims=True)),)
-
-
-@op
-def log_softmax(x, dim):
-    """log(softmax(x)) along `dim`, without overflow."""
-    _axes(dim, x.ndim)
-    out = _log_softmax_array(_float(x), dim)
-    return out, (lambda g: g - np.exp(out) * g.sum(axis=dim, keepdims=True),)
-
-
-def normalize(x: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:
-    """x divided by its p-norm along `dim`."""
-    norm = (abs(x) ** p).sum(dim, keepdim=True) ** (1 / p)
-    return x / clamp(norm, min=eps)
-
-
-def one_hot(labels: Tensor, num_classes: int = -1) -> Tensor:
-    """(..., ) integers -> (..., num_classes) with a 1 at each label; -1: as many classes as needed."""
-    index = labels.array
-    if index.dtype.kind not in "iu":
-        raise TypeError(f"one_hot needs integer labels, not {index.dtype}")
-    classes = int(index.max()) + 1 if num_classes == -1 else num_classes
-    _check_labels("one_hot", index, classes)
-    return Tensor(np.eye(classes, dtype=np.int64)[index])
-
-
-# -- losses ------------------------------------------------------------------------------------------
 
 
 def _reduce(loss: Tensor, reduction: str) -> Tensor:
@@ -153,15 +31,6 @@ def _same_shape(name: str, x: Tensor, target: Tensor) -> None:
         raise ShapeError(
             f"{name}(input: {x.shape}, target: {target.shape}): losses do not broadcast, shapes must agree. "
             "Fix: squeeze or unsqueeze one of them"
-        )
-
-
-def _check_labels(name: str, labels: np.ndarray, classes: int) -> None:
-    wrong = labels[(labels < 0) | (labels >= classes)]
-    if wrong.size:
-        raise IndexError(
-            f"{name}: label {wrong.flat[0]} for {classes} classes; labels must lie in [0, {classes - 1}]. "
-            "Fix: count labels from 0, or give the last layer more outputs"
         )
 
 
@@ -253,7 +122,7 @@ def nll_loss(
             "(N, ...). Fix: put the classes on axis 1, and labels as class numbers, not one-hot"
         )
     counted = labels != ignore_index
-    _check_labels("cross_entropy / nll_loss", labels[counted], input.shape[1])
+    check_labels("cross_entropy / nll_loss", labels[counted], input.shape[1])
     labels = np.where(counted, labels, 0)
     share = _share(labels, counted, weight, input, dim=1)
     loss = _pick(input, Tensor(labels)) * Tensor(share)

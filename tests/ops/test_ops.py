@@ -1,7 +1,5 @@
 """Every op: gradient check, PyTorch parity, non-contiguous inputs; no op without samples."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
@@ -9,16 +7,14 @@ import minidl
 from minidl.nn import functional
 from minidl.tensor import OPS, Tensor
 from minidl.testing import gradcheck
-from tests.samples import COMPOSED, SAMPLES, Constant, make
+from tests.parity import assert_parity, ours
+from tests.samples import COMPOSED, SAMPLES
+from tests.samples.kinds import Constant, make
 
 CASES = [
     pytest.param(s, id=f"{name}-{i}") for name, samples in SAMPLES.items() for i, s in enumerate(samples)
 ]
 CASES += [pytest.param(s, id=f"composed-{i}") for i, s in enumerate(COMPOSED)]
-
-
-def ours():
-    return SimpleNamespace(**{n: getattr(minidl, n) for n in dir(minidl) if n[0] != "_"}, F=functional)
 
 
 def arrays_of(inputs, dtype):
@@ -49,25 +45,9 @@ def test_gradcheck(sample):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("sample", CASES)
 def test_parity_with_pytorch(sample, dtype):
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     call, *inputs = sample
-    theirs = SimpleNamespace(
-        **{n: getattr(torch, n) for n in dir(torch) if n[0] != "_"}, F=torch.nn.functional
-    )
-    ts = tensors_of(inputs, dtype)
-    us = [torch.tensor(t.detach().numpy(), requires_grad=t.requires_grad) for t in ts]
-    out, want = call(ours(), *ts), call(theirs, *us)
-    assert str(want.dtype) == f"torch.{out.dtype}"
-    tolerance = {"rtol": 2e-5, "atol": 2e-6} if dtype == np.float32 else {"rtol": 1e-9, "atol": 1e-10}
-    np.testing.assert_allclose(out.array, want.detach().numpy(), **tolerance)
-    assert out.shape == tuple(want.shape)
-    g = np.random.default_rng(1).normal(size=out.shape).astype(out.dtype)
-    out.backward(Tensor(g))
-    want.backward(torch.tensor(g))
-    for t, u in zip(ts, us, strict=True):
-        if t.requires_grad:
-            assert t.grad.dtype == t.dtype
-            np.testing.assert_allclose(t.grad.array, u.grad.numpy(), **tolerance)
+    constant = [i for i, kind in enumerate(inputs) if isinstance(kind, Constant)]
+    assert_parity(call, *arrays_of(inputs, dtype), constant=constant)
 
 
 @pytest.mark.parametrize("sample", CASES)

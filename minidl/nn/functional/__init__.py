@@ -1,0 +1,8 @@
+"""Functions of neural networks: layers without memory, activations, losses.
+
+Shapes: N batch, C classes or features, `...` any further axes. PyTorch's names, arguments and defaults.
+"""
+
+from minidl.nn.functional.activations import *  # noqa: F403
+from minidl.nn.functional.layers import *  # noqa: F403
+from minidl.nn.functional.losses import *  # noqa: F403

@@ -1,0 +1,12 @@
+"""Sample calls of every op, for gradient checks and for parity with PyTorch.
+
+A sample is `(call, *inputs)`. `call(m, *tensors)` runs with m = minidl and with m = torch alike: they
+share their words. One file for each file of ops: SAMPLES by op name, COMPOSED for functions made of ops.
+"""
+
+import importlib
+import pkgutil
+
+FAMILIES = [importlib.import_module(f"{__name__}.{m.name}") for m in pkgutil.iter_modules(__path__)]
+SAMPLES = {name: samples for family in FAMILIES for name, samples in getattr(family, "SAMPLES", {}).items()}
+COMPOSED = [sample for family in FAMILIES for sample in getattr(family, "COMPOSED", ())]
