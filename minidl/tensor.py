@@ -20,6 +20,7 @@ import heapq
 import inspect
 import itertools
 import threading
+import weakref
 from collections.abc import Callable
 
 import numpy as np
@@ -31,10 +32,11 @@ _birth = itertools.count()
 
 
 class _Mode(threading.local):
-    """Per thread: are operations recorded, and do records keep their values for drawing?"""
+    """Per thread: are operations recorded, do records keep their values for drawing, and who looks on?"""
 
     grad = True
     trace = False
+    observers: tuple = ()
 
 
 _mode = _Mode()
@@ -85,9 +87,46 @@ class trace(_Switch):
     field, value = "trace", True
 
 
+class observe:
+    """`with observe(observer):` the observer is told of every op and every vjp of this thread.
+
+    It has `forward(name, arrays, settings, result)`, called after an op made the tensor `result`, and
+    `backward(node, g, gradients)`, called after a record turned `g` into pairs (input, gradient).
+    """
+
+    def __init__(self, observer):
+        self.observer = observer
+
+    def __enter__(self):
+        self._before = _mode.observers
+        _mode.observers = (*self._before, self.observer)
+        return self.observer
+
+    def __exit__(self, *_):
+        _mode.observers = self._before
+
+
 def is_grad_enabled() -> bool:
     """Are operations recorded in this thread now?"""
     return _mode.grad
+
+
+class RemovableHandle:
+    """What registering a hook returns: `.remove()` takes the hook away; so does the end of a with-block."""
+
+    _ids = itertools.count()
+
+    def __init__(self, hooks: dict):
+        self.hooks, self.id = hooks, next(RemovableHandle._ids)
+
+    def remove(self) -> None:
+        self.hooks.pop(self.id, None)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.remove()
 
 
 class Node:
@@ -97,12 +136,12 @@ class Node:
     when it is a leaf that wants a gradient, or None when nobody needs that gradient.
     """
 
-    __slots__ = ("dtype", "grad", "hooks", "inputs", "name", "order", "shape", "value", "vjp")
+    __slots__ = ("dtype", "grad", "hooks", "inputs", "kept_by", "name", "order", "shape", "value", "vjp")
 
     def __init__(self, name, inputs, vjp, out):
         self.name, self.inputs, self.vjp = name, inputs, vjp
         self.shape, self.dtype, self.order = out.shape, out.dtype, next(_birth)
-        self.hooks = self.grad = None
+        self.hooks = self.grad = self.kept_by = None
         self.value = out if _mode.trace else None
 
     def __repr__(self):
@@ -128,14 +167,14 @@ class Tensor:
     the op in `.grad_fn`. PyTorch's names and meaning throughout; `array` is the NumPy array itself.
     """
 
-    __slots__ = ("__weakref__", "_buffer", "_grad", "array", "grad_fn", "requires_grad")
+    __slots__ = ("__weakref__", "_buffer", "_grad", "_hooks", "array", "grad_fn", "requires_grad")
     __array_ufunc__ = None  # so that `ndarray + Tensor` is decided by Tensor
     __hash__ = object.__hash__
 
     def __init__(self, array, requires_grad: bool = False):
-        self.array = array
+        self.array = array if hasattr(array, "shape") else np.asarray(array, np.float32)
         self.requires_grad = requires_grad
-        self.grad_fn = self._grad = self._buffer = None
+        self.grad_fn = self._grad = self._buffer = self._hooks = None
 
     # -- what it is --------------------------------------------------------------------------------
 
@@ -168,10 +207,30 @@ class Tensor:
     def numel(self) -> int:
         return self.array.size
 
+    def element_size(self) -> int:
+        """Bytes an element."""
+        return self.array.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        return self.array.nbytes
+
+    def is_floating_point(self) -> bool:
+        return self.array.dtype.kind == "f"
+
     def __len__(self):
         if not self.array.ndim:
             raise TypeError("len() of a 0-d tensor: it has no axis to count")
         return len(self.array)
+
+    def __iter__(self):
+        return (self[i] for i in range(len(self)))
+
+    def __contains__(self, value):
+        return bool((self == value).array.any())
+
+    def __format__(self, spec):
+        return format(self.item(), spec) if spec and not self.array.ndim else format(str(self), spec)
 
     def __repr__(self):
         text = np.array2string(self.array, precision=4, separator=", ", prefix="tensor(")
@@ -237,12 +296,22 @@ class Tensor:
     def data(self, value):
         self.array = value.array if isinstance(value, Tensor) else np.asarray(value)
 
-    def to(self, target) -> Tensor:
-        """`to(dtype)` converts, differentiably; `to("cpu")` is this tensor; other devices are refused."""
-        if isinstance(target, str) and target.split(":")[0] not in ("float32", "float64", "int64", "bool"):
-            check_device(target)
+    def to(self, *target, dtype=None, device=None, copy: bool = False) -> Tensor:
+        """`to(dtype)`, `to(device)`, `to(device, dtype)`, `to(other)`: converted, differentiably.
+
+        This tensor itself if nothing changes and no copy is asked for. Devices other than "cpu" are refused.
+        """
+        for t in target:
+            if isinstance(t, Tensor):
+                dtype = t.dtype
+            elif isinstance(t, str) or t is None:
+                device = t
+            else:
+                dtype = t
+        check_device(device or "cpu")
+        if not copy and (dtype is None or np.dtype(dtype) == self.dtype):
             return self
-        return OPS["astype"](self, dtype=np.dtype(target))
+        return OPS["astype"](self, dtype=self.dtype if dtype is None else dtype)
 
     def float(self) -> Tensor:
         return self.to(np.float32)
@@ -252,6 +321,26 @@ class Tensor:
 
     def long(self) -> Tensor:
         return self.to(np.int64)
+
+    def int(self) -> Tensor:
+        return self.to(np.int32)
+
+    def bool(self) -> Tensor:
+        return self.to(np.bool_)
+
+    def cpu(self) -> Tensor:
+        return self
+
+    def cuda(self) -> Tensor:
+        return self.to("cuda")
+
+    def __deepcopy__(self, memo):
+        if self.grad_fn is not None:
+            raise RuntimeError("only leaf tensors can be deep-copied. Fix: copy.deepcopy(t.detach())")
+        copy = memo[id(self)] = type(self).__new__(type(self))
+        Tensor.__init__(copy, self.array.copy(), self.requires_grad)
+        copy._grad = None if self._grad is None else self._grad.copy()
+        return copy
 
     # -- gradients ---------------------------------------------------------------------------------
 
@@ -282,19 +371,24 @@ class Tensor:
         self.requires_grad = requires_grad
         return self
 
-    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> None:
-        """Call `hook(gradient)` when the gradient of this result is complete; what it returns replaces it."""
-        if self.grad_fn is None:
-            raise RuntimeError("register_hook needs the result of an op; a leaf's gradient is in .grad")
-        self.grad_fn.hooks = [*(self.grad_fn.hooks or ()), hook]
+    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
+        """Call `hook(gradient)` when this tensor's gradient is complete; what it returns replaces it."""
+        if not self.requires_grad:
+            raise RuntimeError("register_hook on a tensor that does not require a gradient: none will come")
+        owner = self if self.grad_fn is None else self.grad_fn
+        name = "_hooks" if owner is self else "hooks"
+        if getattr(owner, name) is None:
+            setattr(owner, name, {})
+        handle = RemovableHandle(getattr(owner, name))
+        handle.hooks[handle.id] = hook
+        return handle
 
     def retain_grad(self) -> None:
         """Keep `.grad` of this intermediate result as well."""
+        if not self.requires_grad:
+            raise RuntimeError("retain_grad on a tensor that does not require a gradient: none will come")
         if self.grad_fn is not None:
-            self.register_hook(self._accumulate_tensor)
-
-    def _accumulate_tensor(self, g: Tensor) -> None:
-        self._accumulate(g.array)
+            self.grad_fn.kept_by = weakref.ref(self)
 
     def _accumulate(self, g: np.ndarray) -> None:
         """Add g to the gradient; the first one is copied, because `g` may be shared or read-only."""
@@ -344,31 +438,35 @@ def _seed_gradient(t: Tensor, gradient) -> np.ndarray:
 
 def run_backward(root: Tensor, g: np.ndarray, retain_graph: bool) -> None:
     """Visit the records from the youngest to the oldest; each is complete when its turn comes."""
-    if root.grad_fn is None:
-        root._accumulate(g)
-        return
-    pending = {root.grad_fn: g}  # record -> dL/d(its output) so far
-    owned = set()  # records whose pending array is ours to add into
-    queue = [(-root.grad_fn.order, root.grad_fn)]
+    first = root.grad_fn or root
+    pending = {first: g}  # record (or leaf with hooks) -> dL/d(its output) so far
+    owned = set()  # those whose pending array is ours to add into
+    queue = [(-first.order, first)] if first is not root else []
+    observers = _mode.observers
     while queue:
         node = heapq.heappop(queue)[1]
         g = pending.pop(node)
         owned.discard(node)
-        for hook in node.hooks or ():
-            replaced = hook(Tensor(g))
-            g = g if replaced is None else replaced.array
+        if node.hooks:
+            g = _call_hooks(node.hooks, g)
+        if node.kept_by is not None and node.kept_by() is not None:
+            node.kept_by()._accumulate(g)
         if node.value is not None:
             node.grad = g
-        for x, dx in node.input_gradients(g):
+        gradients = node.input_gradients(g)
+        for observer in observers:
+            observer.backward(node, g, gradients)
+        for x, dx in gradients:
             if dx.shape != x.shape:
                 dx = sum_to_shape(dx, x.shape)
             if dx.dtype != x.dtype:
                 dx = dx.astype(x.dtype)
-            if type(x) is not Node:
+            if type(x) is not Node and not x._hooks:
                 x._accumulate(dx)
             elif x not in pending:
                 pending[x] = dx
-                heapq.heappush(queue, (-x.order, x))
+                if type(x) is Node:
+                    heapq.heappush(queue, (-x.order, x))
             elif x in owned:
                 pending[x] += dx
             else:  # the first array may be shared with another consumer: add out of place
@@ -378,6 +476,19 @@ def run_backward(root: Tensor, g: np.ndarray, retain_graph: bool) -> None:
             node.vjp = None
             if node.value is None:
                 node.inputs = ()
+    for leaf, g in pending.items():
+        leaf._accumulate(_call_hooks(leaf._hooks, g) if leaf._hooks else g)
+
+
+def _call_hooks(hooks: dict[int, Callable], g: np.ndarray) -> np.ndarray:
+    """The gradient after each hook had the chance to replace it."""
+    for hook in list(hooks.values()):
+        replaced = hook(Tensor(g))
+        if replaced is not None:
+            if replaced.shape != g.shape:
+                raise ShapeError(f"a hook turned a gradient of shape {g.shape} into one of {replaced.shape}")
+            g = replaced.array
+    return g
 
 
 def sum_to_shape(g: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -407,6 +518,10 @@ def op(function=None, *, rule: str = "", fix: str = ""):
 
     @functools.wraps(function)
     def call(*args, **settings):
+        for value in settings.values():
+            if isinstance(value, Tensor):
+                args, settings = _by_position(function, args, settings)
+                break
         arrays = [a.array if isinstance(a, Tensor) else a for a in args]
         try:
             out, vjp = function(*arrays, **settings)
@@ -420,10 +535,21 @@ def op(function=None, *, rule: str = "", fix: str = ""):
             inputs = [(a.grad_fn or a) if isinstance(a, Tensor) and a.requires_grad else None for a in args]
             result.requires_grad = True
             result.grad_fn = Node(name, inputs, vjp, out)
+        for observer in _mode.observers:
+            observer.forward(name, arrays, settings, result)
         return result
 
     OPS[name] = call
     return call
+
+
+def _by_position(function, args, settings) -> tuple[list, dict]:
+    """Arguments up to the last tensor by position, as an op wants them; the rest by keyword."""
+    bound = inspect.signature(function).bind(*args, **settings)
+    bound.apply_defaults()
+    given = list(bound.arguments.items())
+    count = 1 + max(i for i, (_, value) in enumerate(given) if isinstance(value, Tensor))
+    return [value for _, value in given[:count]], dict(given[count:])
 
 
 def explain(error, function, name, arrays, settings, rule, fix) -> Exception:

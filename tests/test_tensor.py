@@ -1,8 +1,10 @@
 """The traps of automatic differentiation, each as a test."""
 
+import copy
 import gc
 import threading
 import tracemalloc
+import weakref
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ import pytest
 import minidl
 from minidl import nn, optim
 from minidl.nn import functional as F
-from minidl.tensor import OPS, Tensor, op
+from minidl.tensor import OPS, Tensor, observe, op
 from minidl.testing import gradcheck
 
 
@@ -285,3 +287,139 @@ def test_creation_dtypes_and_seeds():
     assert (minidl.rand(3) == a).all()
     with pytest.raises(ValueError, match="arange"):
         minidl.arange(3, 1)
+
+
+# -- hooks, observers, conversions -----------------------------------------------------------------------
+
+
+def test_a_hook_on_a_result_sees_and_replaces_its_whole_gradient():
+    x, seen = leaf(1.0, 2.0), []
+    y = x * 3
+    y.register_hook(lambda g: seen.append(g.tolist()) or g * 10)
+    (y.sum() + (y * 2).sum()).backward()
+    assert seen == [[3, 3]]  # both paths together, once
+    assert x.grad.tolist() == [90, 90]
+
+
+def test_a_hook_on_a_leaf_is_called_once_a_backward_with_the_whole_gradient():
+    x, seen = leaf(2.0), []
+    handle = x.register_hook(lambda g: seen.append(g.item()) or -g)
+    for _ in range(2):
+        (x * 3 + x * x).sum().backward()
+    assert seen == [7, 7]
+    assert x.grad.item() == -14
+    handle.remove()
+    handle.remove()  # twice is no error
+    x.grad = None
+    x.sum().backward()
+    assert (x.grad.item(), len(seen)) == (1, 2)
+
+
+def test_a_hook_lasts_as_long_as_its_block():
+    x, seen = leaf(2.0), []
+    with x.register_hook(lambda g: seen.append(g.item())):
+        (x * 3).sum().backward()
+    (x * 3).sum().backward()
+    assert seen == [3]
+
+
+def test_a_hook_must_keep_the_shape():
+    x = leaf(1.0, 2.0)
+    y = x * 1
+    y.register_hook(lambda g: g.sum())
+    with pytest.raises(minidl.ShapeError, match="hook"):
+        y.sum().backward()
+
+
+def test_hooks_need_a_gradient():
+    with pytest.raises(RuntimeError, match="does not require a gradient"):
+        minidl.ones(2).register_hook(print)
+    with pytest.raises(RuntimeError, match="does not require a gradient"):
+        minidl.ones(2).retain_grad()
+
+
+def test_retain_grad_sees_what_hooks_made_of_it_and_keeps_nothing_alive():
+    x = leaf(1.0)
+    y = x * 2
+    y.retain_grad()
+    y.register_hook(lambda g: g * 5)
+    (y * 3).sum().backward()
+    assert (y.grad.item(), x.grad.item()) == (15, 30)
+    gone = weakref.ref(y)
+    gc.disable()
+    try:
+        del y
+        assert gone() is None  # no cycle between a tensor and its record
+    finally:
+        gc.enable()
+
+
+def test_observers_see_every_op_and_every_vjp_and_leave_with_their_block():
+    class Observer:
+        def __init__(self):
+            self.seen = []
+
+        def forward(self, name, arrays, settings, result):
+            self.seen.append((name, [a.shape for a in arrays], result.shape))
+
+        def backward(self, node, g, gradients):
+            self.seen.append((f"{node.name} backward", g.shape, len(gradients)))
+
+    x = leaf(1.0, 2.0)
+    with observe(Observer()) as observer:
+        (x * x).sum().backward()
+    (x * x).sum().backward()
+    assert observer.seen == [
+        ("mul", [(2,), (2,)], (2,)),
+        ("sum", [(2,)], ()),
+        ("sum backward", (), 1),
+        ("mul backward", (2,), 2),
+    ]
+
+
+def test_tensors_may_be_given_by_name():
+    a, b = leaf(1.0, 2.0), leaf(3.0, 4.0)
+    OPS["where"](minidl.tensor([True, False]), b=b, a=a).sum().backward()
+    assert (a.grad.tolist(), b.grad.tolist()) == ([1, 0], [0, 1])
+
+
+def test_to_converts_only_if_something_changes():
+    x = leaf(1.5, 2.5)
+    assert x.to(np.float32) is x
+    assert x.to("cpu") is x
+    assert x.to("cpu", np.float64).dtype == np.float64
+    assert x.to(dtype=np.float64).dtype == np.float64
+    assert x.to(minidl.tensor([1])).tolist() == [1, 2]
+    copy = x.to(np.float32, copy=True)
+    copy.sum().backward()
+    assert copy is not x
+    assert x.grad.tolist() == [1, 1]
+    assert (x.int().dtype, x.bool().dtype, x.long().dtype) == (np.int32, np.bool_, np.int64)
+    with pytest.raises(RuntimeError, match="CUDA"):
+        x.cuda()
+    with pytest.raises(ValueError, match="unknown device"):
+        x.to("tpu")
+
+
+def test_a_deep_copy_owns_its_memory_and_only_leaves_have_one():
+    x = leaf(1.0, 2.0)
+    (x * 3).sum().backward()
+    twin = copy.deepcopy(x)
+    twin.array[0] = 9
+    twin.grad = twin.grad * 2
+    assert (x.tolist(), x.grad.tolist(), twin.requires_grad) == ([1, 2], [3, 3], True)
+    with pytest.raises(RuntimeError, match="detach"):
+        copy.deepcopy(x * 1)
+
+
+def test_a_tensor_as_python_sees_it():
+    x = minidl.tensor([[1.0, 2.0], [3.0, 4.0]])
+    assert [row.tolist() for row in x] == [[1, 2], [3, 4]]
+    assert 4 in x
+    assert 5 not in x
+    assert f"{x.sum():.2f}" == "10.00"
+    assert f"{minidl.tensor([1.0])}" == "tensor([1.])"
+    with pytest.raises(TypeError, match="0-d"):
+        iter(x.sum()).__next__()
+    assert (x.nbytes, x.element_size(), x.is_floating_point()) == (16, 4, True)
+    assert Tensor([1, 2]).dtype == np.float32
