@@ -7,12 +7,21 @@ arrays), `ops/`, `nn/functional/`, `nn/module.py`, `optim/`, `train.py`. The wor
 import importlib
 
 from numpy import bool_ as bool  # noqa: F401
-from numpy import float32, float64, int64  # noqa: F401
+from numpy import float32, float64, inf, int8, int16, int32, int64, nan, pi, uint8  # noqa: F401
+from numpy import float32 as float  # noqa: F401
+from numpy import float64 as double  # noqa: F401
+from numpy import int16 as short  # noqa: F401
+from numpy import int32 as int  # noqa: F401
+from numpy import int64 as long  # noqa: F401
 
 from minidl.ops import *  # noqa: F403
+from minidl.serialization import load, save  # noqa: F401
 from minidl.tensor import ShapeError, Tensor, enable_grad, is_grad_enabled, no_grad, trace  # noqa: F401
 
-_LAZY = ("classic", "data", "kernels", "nn", "optim", "progress", "scalar", "testing", "train", "viz")
+_LAZY = (
+    "autograd", "classic", "data", "instruments", "kernels", "nn", "optim", "progress", "scalar", "testing",
+    "train", "viz",
+)  # fmt: skip
 
 
 def __getattr__(name: str):

@@ -136,7 +136,10 @@ class Node:
     when it is a leaf that wants a gradient, or None when nobody needs that gradient.
     """
 
-    __slots__ = ("dtype", "grad", "hooks", "inputs", "kept_by", "name", "order", "shape", "value", "vjp")
+    __slots__ = (
+        "__weakref__", "dtype", "grad", "hooks", "inputs", "kept_by", "name", "order", "shape", "value",
+        "vjp",
+    )  # fmt: skip
 
     def __init__(self, name, inputs, vjp, out):
         self.name, self.inputs, self.vjp = name, inputs, vjp
@@ -294,7 +297,9 @@ class Tensor:
 
     @data.setter
     def data(self, value):
-        self.array = value.array if isinstance(value, Tensor) else np.asarray(value)
+        array = value.array if isinstance(value, Tensor) else np.asarray(value)
+        if array is not self.array:  # then an optimiser's buffer no longer fits
+            self.array, self._buffer = array, None
 
     def to(self, *target, dtype=None, device=None, copy: bool = False) -> Tensor:
         """`to(dtype)`, `to(device)`, `to(device, dtype)`, `to(other)`: converted, differentiably.
@@ -395,7 +400,7 @@ class Tensor:
         if self._grad is not None:
             self._grad += g
         elif self._buffer is not None:
-            np.copyto(self._buffer, g, casting="same_kind")
+            self._buffer[...] = g
             self._grad = self._buffer
         else:
             self._grad = np.array(g, dtype=self.array.dtype)
@@ -436,6 +441,7 @@ def _seed_gradient(t: Tensor, gradient) -> np.ndarray:
     return g
 
 
+@np.errstate(all="ignore")  # inf and nan are answers, as in PyTorch
 def run_backward(root: Tensor, g: np.ndarray, retain_graph: bool) -> None:
     """Visit the records from the youngest to the oldest; each is complete when its turn comes."""
     first = root.grad_fn or root
@@ -459,8 +465,8 @@ def run_backward(root: Tensor, g: np.ndarray, retain_graph: bool) -> None:
         for x, dx in gradients:
             if dx.shape != x.shape:
                 dx = sum_to_shape(dx, x.shape)
-            if dx.dtype != x.dtype:
-                dx = dx.astype(x.dtype)
+            if dx.dtype is not x.dtype:
+                dx = dx.astype(x.dtype, copy=False)
             if type(x) is not Node and not x._hooks:
                 x._accumulate(dx)
             elif x not in pending:
@@ -515,24 +521,33 @@ def op(function=None, *, rule: str = "", fix: str = ""):
     if function is None:
         return functools.partial(op, rule=rule, fix=fix)
     name = function.__name__.strip("_")
+    compute = np.errstate(all="ignore")(function)  # inf and nan are answers, as in PyTorch
 
     @functools.wraps(function)
     def call(*args, **settings):
-        for value in settings.values():
-            if isinstance(value, Tensor):
-                args, settings = _by_position(function, args, settings)
-                break
-        arrays = [a.array if isinstance(a, Tensor) else a for a in args]
+        if settings and any(isinstance(value, Tensor) for value in settings.values()):
+            args, settings = _by_position(function, args, settings)
+        arrays, inputs, wanted = [], [], None
+        for a in args:
+            needed = None
+            if isinstance(a, Tensor):
+                if a.requires_grad:
+                    needed, wanted = a.grad_fn or a, True
+                elif wanted is None:
+                    wanted = False
+                a = a.array
+            arrays.append(a)
+            inputs.append(needed)
+        if wanted is None:
+            raise TypeError(f"{name} of no tensor. Fix: wrap the numbers in minidl.tensor(...)")
         try:
-            out, vjp = function(*arrays, **settings)
+            out, vjp = compute(*arrays, **settings)
         except (ValueError, IndexError, TypeError) as error:
             raise explain(error, function, name, arrays, settings, rule, fix) from error
         if type(out) is not np.ndarray:
             out = np.asarray(out)
         result = Tensor(out)
-        recorded = _mode.grad and out.dtype.kind == "f"
-        if recorded and [a for a in args if isinstance(a, Tensor) and a.requires_grad]:
-            inputs = [(a.grad_fn or a) if isinstance(a, Tensor) and a.requires_grad else None for a in args]
+        if wanted and _mode.grad and out.dtype.kind == "f":
             result.requires_grad = True
             result.grad_fn = Node(name, inputs, vjp, out)
         for observer in _mode.observers:

@@ -24,8 +24,25 @@ def ours() -> SimpleNamespace:
 
 def theirs() -> SimpleNamespace:
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    torch.set_num_threads(1)  # arrays are small: threads would only wait for each other
     names = {n: getattr(torch, n) for n in dir(torch) if n[0] != "_"}
     return SimpleNamespace(**{**names, "F": torch.nn.functional, "nn": torch.nn, "optim": torch.optim})
+
+
+def calls(text: str) -> list[str]:
+    """The calls of a table: one a line."""
+    return [line.strip() for line in text.strip().splitlines()]
+
+
+def written(call: str, **names):
+    """A call written as Python text, as a function of m (minidl or torch) and the tensors ts, of which x is
+    the first and y the second."""
+    names = {"np": np, "inf": np.inf, "nan": np.nan, **names}
+
+    def function(m, *ts):
+        return eval(call, {**names, "m": m, "ts": ts, **dict(zip("xyz", ts, strict=False))})
+
+    return function
 
 
 def to_torch(t: Tensor):
@@ -83,6 +100,21 @@ def assert_parity(call, *arrays, constant=(), tolerance=None) -> None:
     for mine, theirs_ in zip(outs, wants, strict=True):
         assert_equal(mine, theirs_, tolerance)
     compare_gradients(outs, wants, list(zip(ts, us, strict=True)), tolerance)
+
+
+def assert_same(describe):
+    """`describe(m)`, plain Python data about modules, is the same for minidl and PyTorch.
+
+    Where PyTorch raises an error, minidl raises one of the same class.
+    """
+    torch = theirs()
+    try:
+        want = describe(torch)
+    except Exception as error:
+        with pytest.raises(type(error)):
+            pytest.fail(f"PyTorch refuses ({error}), minidl gives {describe(ours())}")
+        return
+    assert describe(ours()) == want
 
 
 def compare_gradients(outs, wants, leaves, tolerance=None) -> None:

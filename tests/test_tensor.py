@@ -379,7 +379,7 @@ def test_observers_see_every_op_and_every_vjp_and_leave_with_their_block():
 
 def test_tensors_may_be_given_by_name():
     a, b = leaf(1.0, 2.0), leaf(3.0, 4.0)
-    OPS["where"](minidl.tensor([True, False]), b=b, a=a).sum().backward()
+    OPS["where"](minidl.tensor([True, False]), other=b, input=a).sum().backward()
     assert (a.grad.tolist(), b.grad.tolist()) == ([1, 0], [0, 1])
 
 

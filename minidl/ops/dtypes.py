@@ -1,14 +1,79 @@
-"""Which dtype a result has: PyTorch's rules of promotion."""
+"""Which dtypes there are, and which one a result has: PyTorch's rules of promotion."""
+
+from __future__ import annotations
 
 import numpy as np
 
+KINDS = (("bool",), ("uint8", "int8", "int16", "int32", "int64"), ("float32", "float64"))
+RANK = {np.dtype(name): rank for rank, names in enumerate(KINDS) for name in names}
+"""Every dtype of minidl: 0 for booleans, 1 for whole numbers, 2 for floating-point ones."""
 
-def scalar_dtype(x):
-    """The dtype of a Python number: bool, int64, or the default float32."""
-    return np.bool_ if isinstance(x, bool) else np.int64 if isinstance(x, int) else np.float32
+
+def as_dtype(dtype, default=np.float32) -> np.dtype:
+    """`dtype` as NumPy writes it; the default for None. Python's float, int, bool are the widest of a kind.
+
+    Raises:
+        TypeError: not a dtype. A string is none, as in PyTorch.
+        NotImplementedError: half precision, complex numbers and others that minidl has not.
+    """
+    if dtype is None:
+        return np.dtype(default)
+    if not isinstance(dtype, (np.dtype, type)):
+        raise TypeError(f"dtype {dtype!r} is not a dtype. Fix: write it as in minidl.float32")
+    dtype = np.dtype(dtype)
+    if dtype.kind not in "biufc":
+        raise TypeError(f"dtype {dtype}: a tensor holds numbers and booleans only")
+    if dtype not in RANK:
+        raise NotImplementedError(
+            f"dtype {dtype} is not part of minidl. Fix: use one of {', '.join(map(str, RANK))}"
+        )
+    return dtype
 
 
-_NUMBERS = (float, int, bool)  # Python's own: NumPy's scalars carry a width
+def float_dtype(dtype, name: str) -> np.dtype:
+    """`as_dtype` for what only floating-point numbers can hold."""
+    if as_dtype(dtype).kind != "f":
+        raise TypeError(f"{name} needs a floating-point dtype, not {np.dtype(dtype)}. Fix: minidl.float32")
+    return as_dtype(dtype)
+
+
+PYTHON_DTYPES = {bool: np.dtype(np.bool_), int: np.dtype(np.int64), float: np.dtype(np.float32)}
+"""What Python's own numbers become."""
+
+
+def scalar_dtype(x) -> np.dtype:
+    """The dtype of a number, Python's or NumPy's: bool, int64, or the default float32."""
+    x = x.item() if isinstance(x, np.generic) else x
+    return next(dtype for kind, dtype in PYTHON_DTYPES.items() if isinstance(x, kind))
+
+
+def as_float(x: np.ndarray) -> np.ndarray:
+    """Integers and booleans enter real functions as float32."""
+    return x if x.dtype.kind == "f" else x.astype(np.float32)
+
+
+def need_float(x: np.ndarray, why: str) -> None:
+    if x.dtype.kind != "f":
+        raise TypeError(f"{why} needs floating-point values, not {x.dtype}. Fix: x.float()")
+
+
+def refuse_bool(*operands, fix: str = "x.long()") -> None:
+    for x in operands:
+        if isinstance(x, bool) or (isinstance(x, (np.ndarray, np.generic)) and x.dtype.kind == "b"):
+            raise TypeError(f"booleans are not numbers here. Fix: {fix}")
+
+
+def narrow(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """`values` in `dtype`; refused if one is too large for it. uint8 takes -1 as 255, as in PyTorch."""
+    if dtype.kind in "iu":
+        top = np.iinfo(dtype).max
+        low = -top if dtype.kind == "u" else np.iinfo(dtype).min
+        if not np.all((values >= low) & (values <= top)):
+            raise RuntimeError(f"values beyond [{low}, {top}] for dtype {dtype}. Fix: choose a wider dtype")
+    return values.astype(dtype)
+
+
+# -- promotion ---------------------------------------------------------------------------------------
 
 
 def _is_float_array(x) -> bool:
@@ -16,37 +81,40 @@ def _is_float_array(x) -> bool:
 
 
 def promote(a, b):
-    """Two operands in a common dtype: bool < int < float, and among floats the wider array's.
-
-    As in PyTorch, numbers and 0-d tensors only raise the kind, never the width: float32 * 2.0 and
-    float32 * float64 0-d are float32; int64 * 0.5 is float32.
-    """
+    """Two operands in their common dtype; a Python number beside a floating-point array stays as it is."""
     if type(a) is np.ndarray and type(b) is np.ndarray:
         if a.dtype == b.dtype:
             return a, b
-    elif (_is_float_array(a) and type(b) in _NUMBERS) or (_is_float_array(b) and type(a) in _NUMBERS):
+    elif (_is_float_array(a) and type(b) in PYTHON_DTYPES) or (
+        _is_float_array(b) and type(a) in PYTHON_DTYPES
+    ):
         return a, b
-    a, b = (x if isinstance(x, np.ndarray) else np.asarray(x, number_dtype(x)) for x in (a, b))
-    dtype = common_dtype(a, b)
-    return a.astype(dtype, copy=False), b.astype(dtype, copy=False)
+    return promote_all(a, b)
 
 
-def number_dtype(x):
-    return x.dtype if isinstance(x, np.generic) else scalar_dtype(x) if isinstance(x, (int, float)) else None
+def promote_all(*operands) -> list[np.ndarray]:
+    """All operands as arrays of their common dtype. Numbers that it cannot hold wrap around."""
+    dtype = result_dtype(*operands)
+    arrays = [x if isinstance(x, np.ndarray) else np.asarray(x, type(x)) for x in operands]
+    return [x.astype(dtype, copy=False) for x in arrays]
 
 
-def common_dtype(a, b):
-    rank = {"b": 0, "u": 1, "i": 1, "f": 2}
-    ra, rb = rank[a.dtype.kind], rank[b.dtype.kind]
-    if ra != rb:
-        if (a.ndim and b.ndim) or (ra > rb) == (a.ndim > 0):
-            return a.dtype if ra > rb else b.dtype
-        return np.dtype(np.float32) if 2 in (ra, rb) else (a if ra > rb else b).dtype
-    if (a.ndim > 0) != (b.ndim > 0):
-        return a.dtype if a.ndim else b.dtype
-    return np.result_type(a, b)
+def result_dtype(*operands) -> np.dtype:
+    """bool < int < float decides first; in the winning kind, arrays count before 0-d arrays before numbers.
 
-
-def as_float(x):
-    """Integers and booleans enter real functions as float32."""
-    return x if x.dtype.kind == "f" else x.astype(np.float32)
+    So float32 * 2.0 and float32 * (0-d float64) are float32, int64 * 0.5 is float32, and
+    int64 * (0-d float64) is float64.
+    """
+    best, result = -1, None
+    for x in operands:
+        if isinstance(x, np.ndarray):
+            dtype, level = as_dtype(x.dtype), 2 if x.ndim else 1
+        elif isinstance(x, (np.generic, *PYTHON_DTYPES)):
+            dtype, level = scalar_dtype(x), 0
+        else:
+            raise TypeError(f"an operand is a {type(x).__name__}. Fix: give tensors or numbers")
+        rank = 3 * RANK[dtype] + level
+        if rank >= best:
+            result = dtype if rank > best else np.promote_types(result, dtype)
+            best = rank
+    return result

@@ -35,11 +35,22 @@ def test_every_op_has_samples():
     assert set(OPS) == set(SAMPLES)
 
 
+@pytest.mark.parametrize("name", OPS)
+def test_every_op_explains_itself_and_wants_a_tensor(name):
+    assert OPS[name].__doc__ or OPS[name].__name__.startswith("_")
+    with pytest.raises(TypeError, match=f"{name} of no tensor.*minidl.tensor"):
+        OPS[name](1.0)
+
+
 @pytest.mark.parametrize("sample", CASES)
 def test_gradcheck(sample):
+    """Of what is a floating-point number; nothing else may ask for a gradient."""
     call, *inputs = sample
     tensors = tensors_of(inputs, np.float64)
-    assert gradcheck(lambda *ts: call(ours(), *ts), tensors)
+    out = call(ours(), *tensors)
+    assert out.requires_grad == (out.is_floating_point() and any(t.requires_grad for t in tensors))
+    if out.requires_grad:
+        assert gradcheck(lambda *ts: call(ours(), *ts), tensors)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -55,8 +66,17 @@ def test_non_contiguous_inputs_give_the_same(sample):
     call, *inputs = sample
     arrays = arrays_of(inputs, np.float64)
     strided = [np.repeat(a, 2, axis=-1)[..., ::2] if a.ndim else a for a in arrays]
-    out, again = (call(ours(), *[Tensor(a) for a in version]) for version in (arrays, strided))
-    np.testing.assert_allclose(out.array, again.array, rtol=1e-12)
+    runs = []
+    for version in (arrays, strided):
+        tensors = [minidl.Tensor(a) for a in version]
+        for kind, t in zip(inputs, tensors, strict=True):
+            t.requires_grad_(wants_gradient(kind, t.array))
+        out = call(ours(), *tensors)
+        if out.requires_grad:
+            out.backward(minidl.ones_like(out))
+        runs.append([out.array, *[t.grad.array for t in tensors if t.grad is not None]])
+    for a, b in zip(*runs, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-15)
 
 
 @pytest.mark.parametrize("sample", CASES)
@@ -64,7 +84,23 @@ def test_float32_stays_float32(sample):
     call, *inputs = sample
     tensors = tensors_of(inputs, np.float32)
     out = call(ours(), *tensors)
-    assert out.dtype == np.float32 or "double" in call.__code__.co_names
+    assert out.dtype == np.float32 or not out.is_floating_point() or "double" in call.__code__.co_names
+
+
+@pytest.mark.parametrize("sample", CASES)
+def test_inputs_are_left_alone(sample):
+    """Neither forward nor backward writes into an input or into the gradient that it is given."""
+    call, *inputs = sample
+    arrays = arrays_of(inputs, np.float64)
+    tensors = [minidl.Tensor(a) for a in arrays]
+    for kind, t in zip(inputs, tensors, strict=True):
+        t.requires_grad_(wants_gradient(kind, t.array))
+        t.array.flags.writeable = False
+    out = call(ours(), *tensors)
+    if out.requires_grad:
+        g = minidl.ones_like(out)
+        g.array.flags.writeable = False
+        out.backward(g)
 
 
 @pytest.mark.parametrize(

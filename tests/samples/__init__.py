@@ -8,5 +8,9 @@ import importlib
 import pkgutil
 
 FAMILIES = [importlib.import_module(f"{__name__}.{m.name}") for m in pkgutil.iter_modules(__path__)]
-SAMPLES = {name: samples for family in FAMILIES for name, samples in getattr(family, "SAMPLES", {}).items()}
+OPS = {name for family in FAMILIES for name in getattr(family, "SAMPLES", {})}
+SAMPLES = {
+    name: [sample for family in FAMILIES for sample in getattr(family, "SAMPLES", {}).get(name, ())]
+    for name in sorted(OPS)
+}
 COMPOSED = [sample for family in FAMILIES for sample in getattr(family, "COMPOSED", ())]

@@ -26,7 +26,7 @@ class Constant(Positive):
 
 @dataclass
 class Values:
-    """Exactly these (labels, masks, indices)."""
+    """Exactly these: labels, masks, indices, or numbers in the dtype that is tried."""
 
     values: object
 
@@ -34,7 +34,8 @@ class Values:
 def make(kind, rng, dtype):
     """The array of an input description."""
     if isinstance(kind, Values):
-        return np.array(kind.values)
+        values = np.array(kind.values)
+        return values.astype(dtype) if values.dtype.kind == "f" else values
     if isinstance(kind, Positive):
         return rng.uniform(0.5, 2, kind.shape).astype(dtype)
     if isinstance(kind, Distinct):
