@@ -1,110 +1,120 @@
-"""Activations as modules. The functions are in `functional`."""
+"""Activations as modules. The formulas are in `nn/functional/activations.py`, and so are their sources."""
 
+from minidl import ops
 from minidl.nn import functional as F
-from minidl.nn.module import Module
+from minidl.nn import init
+from minidl.nn.module import Module, Parameter
+from minidl.nn.wrapped import Wrapped
+from minidl.tensor import Tensor, check_device
+
+__all__ = [
+    "CELU", "ELU", "GELU", "GLU", "SELU", "Hardsigmoid", "Hardswish", "Hardtanh", "LeakyReLU", "LogSigmoid",
+    "LogSoftmax", "Mish", "PReLU", "ReLU", "ReLU6", "SiLU", "Sigmoid", "Softmax", "Softmin", "Softplus",
+    "Softsign", "Tanh",
+]  # fmt: skip
 
 
-class ReLU(Module):
+class ReLU(Wrapped, function=F.relu):
     """max(x, 0)."""
 
-    def forward(self, x):
-        return F.relu(x)
+
+class ReLU6(Wrapped, function=F.relu6):
+    """min(max(x, 0), 6)."""
 
 
-class Tanh(Module):
-    """tanh(x)."""
-
-    def forward(self, x):
-        return F.tanh(x)
-
-
-class Sigmoid(Module):
-    """1 / (1 + e^-x)."""
-
-    def forward(self, x):
-        return F.sigmoid(x)
-
-
-class SiLU(Module):
-    """x sigmoid(x)."""
-
-    def forward(self, x):
-        return F.silu(x)
-
-
-class LeakyReLU(Module):
+class LeakyReLU(Wrapped, function=F.leaky_relu):
     """x where positive, negative_slope * x elsewhere."""
 
-    def __init__(self, negative_slope: float = 0.01):
-        self.negative_slope = negative_slope
 
-    def forward(self, x):
-        return F.leaky_relu(x, self.negative_slope)
+class PReLU(Module):
+    """x where positive, weight * x elsewhere: slopes that are learned.
+
+    Shape: (N, C, ...), the same out; weight (num_parameters,): one slope for all, or one for each channel.
+    """
+
+    def __init__(self, num_parameters: int = 1, init: float = 0.25, device=None, dtype=None):
+        check_device(device or "cpu")
+        self.num_parameters, self.init = num_parameters, init
+        self.weight = Parameter(ops.full((num_parameters,), float(init), dtype=dtype))
+
+    def reset_parameters(self) -> None:
+        """Every slope as at the start."""
+        init.constant_(self.weight, self.init)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.prelu(input, self.weight)
 
     def extra_repr(self):
-        return f"negative_slope={self.negative_slope}"
+        return f"num_parameters={self.num_parameters}"
 
 
-class ELU(Module):
+class Hardtanh(Wrapped, function=F.hardtanh):
+    """x limited to [min_val, max_val]."""
+
+
+class Hardsigmoid(Wrapped, function=F.hardsigmoid):
+    """relu6(x + 3) / 6."""
+
+
+class Hardswish(Wrapped, function=F.hardswish):
+    """x relu6(x + 3) / 6."""
+
+
+class Tanh(Wrapped, function=F.tanh):
+    """tanh(x)."""
+
+
+class Sigmoid(Wrapped, function=F.sigmoid):
+    """1 / (1 + e^-x)."""
+
+
+class LogSigmoid(Wrapped, function=F.logsigmoid):
+    """log(1 / (1 + e^-x))."""
+
+
+class Softsign(Wrapped, function=F.softsign):
+    """x / (1 + |x|)."""
+
+
+class SiLU(Wrapped, function=F.silu):
+    """x sigmoid(x)."""
+
+
+class Mish(Wrapped, function=F.mish):
+    """x tanh(softplus(x))."""
+
+
+class GELU(Wrapped, function=F.gelu):
+    """x Phi(x), Phi the normal distribution function; approximate="tanh": nearly so."""
+
+
+class ELU(Wrapped, function=F.elu):
     """x where positive, alpha (e^x - 1) elsewhere."""
 
-    def __init__(self, alpha: float = 1.0):
-        self.alpha = alpha
 
-    def forward(self, x):
-        return F.elu(x, self.alpha)
-
-    def extra_repr(self):
-        return f"alpha={self.alpha}"
+class CELU(Wrapped, function=F.celu):
+    """x where positive, alpha (e^(x / alpha) - 1) elsewhere."""
 
 
-class GELU(Module):
-    """x Phi(x)."""
-
-    def __init__(self, approximate: str = "none"):
-        self.approximate = approximate
-
-    def forward(self, x):
-        return F.gelu(x, approximate=self.approximate)
-
-    def extra_repr(self):
-        return f"approximate={self.approximate!r}"
+class SELU(Wrapped, function=F.selu):
+    """1.0507 elu(x, 1.6733)."""
 
 
-class Softplus(Module):
-    """log(1 + e^(beta x)) / beta."""
-
-    def __init__(self, beta: float = 1.0, threshold: float = 20.0):
-        self.beta, self.threshold = beta, threshold
-
-    def forward(self, x):
-        return F.softplus(x, beta=self.beta, threshold=self.threshold)
-
-    def extra_repr(self):
-        return f"beta={self.beta}, threshold={self.threshold}"
+class Softplus(Wrapped, function=F.softplus):
+    """log(1 + e^(beta x)) / beta; x where beta x exceeds the threshold."""
 
 
-class Softmax(Module):
+class GLU(Wrapped, function=F.glu):
+    """a sigmoid(b), a and b the halves of x along `dim`."""
+
+
+class Softmax(Wrapped, function=F.softmax, without=("dtype",)):
     """exp(x) / sum(exp(x)) along `dim`."""
 
-    def __init__(self, dim: int):
-        self.dim = dim
 
-    def forward(self, x):
-        return F.softmax(x, dim=self.dim)
-
-    def extra_repr(self):
-        return f"dim={self.dim}"
+class Softmin(Wrapped, function=F.softmin, without=("dtype",)):
+    """exp(-x) / sum(exp(-x)) along `dim`."""
 
 
-class LogSoftmax(Module):
+class LogSoftmax(Wrapped, function=F.log_softmax, without=("dtype",)):
     """log(softmax(x)) along `dim`."""
-
-    def __init__(self, dim: int):
-        self.dim = dim
-
-    def forward(self, x):
-        return F.log_softmax(x, dim=self.dim)
-
-    def extra_repr(self):
-        return f"dim={self.dim}"

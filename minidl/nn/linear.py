@@ -6,6 +6,9 @@ from minidl import ops
 from minidl.nn import functional as F
 from minidl.nn import init
 from minidl.nn.module import Module, Parameter
+from minidl.tensor import Tensor, check_device
+
+__all__ = ["Flatten", "Identity", "Linear"]
 
 
 class Linear(Module):
@@ -15,18 +18,22 @@ class Linear(Module):
     (out_features,). Both start uniform in +-1/sqrt(in_features), as PyTorch's.
     """
 
-    def __init__(self, in_features: int, out_features: int, bias: bool = True, dtype=None):
+    def __init__(self, in_features: int, out_features: int, bias: bool = True, device=None, dtype=None):
+        check_device(device or "cpu")
         self.in_features, self.out_features = in_features, out_features
-        dtype = dtype or "float32"
-        bound = 1 / math.sqrt(in_features) if in_features else 0
-        self.weight = Parameter(ops.zeros(out_features, in_features, dtype=dtype))
-        self.bias = Parameter(ops.zeros(out_features, dtype=dtype)) if bias else None
+        self.weight = Parameter(ops.empty(out_features, in_features, dtype=dtype))
+        self.bias = Parameter(ops.empty(out_features, dtype=dtype)) if bias else None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Weight and bias anew, at random."""
+        bound = 1 / math.sqrt(self.in_features) if self.in_features else 0
         init.uniform_(self.weight, -bound, bound)
-        if bias:
+        if self.bias is not None:
             init.uniform_(self.bias, -bound, bound)
 
-    def forward(self, x):
-        return F.linear(x, self.weight, self.bias)
+    def forward(self, input: Tensor) -> Tensor:
+        return F.linear(input, self.weight, self.bias)
 
     def extra_repr(self):
         bias = self.bias is not None
@@ -36,8 +43,8 @@ class Linear(Module):
 class Identity(Module):
     """Gives back what it gets."""
 
-    def forward(self, x):
-        return x
+    def forward(self, input: Tensor) -> Tensor:
+        return input
 
 
 class Flatten(Module):
@@ -46,8 +53,8 @@ class Flatten(Module):
     def __init__(self, start_dim: int = 1, end_dim: int = -1):
         self.start_dim, self.end_dim = start_dim, end_dim
 
-    def forward(self, x):
-        return ops.flatten(x, self.start_dim, self.end_dim)
+    def forward(self, input: Tensor) -> Tensor:
+        return ops.flatten(input, self.start_dim, self.end_dim)
 
     def extra_repr(self):
         return f"start_dim={self.start_dim}, end_dim={self.end_dim}"

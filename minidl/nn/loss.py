@@ -1,75 +1,61 @@
-"""Losses as modules. The functions are in `functional`; the settings are PyTorch's."""
+"""Losses as modules, constructed with the settings of their functions in `nn/functional/losses.py`.
+
+Weights belong to the state, as buffers.
+"""
 
 from minidl.nn import functional as F
-from minidl.nn.module import Module
+from minidl.nn.wrapped import Wrapped
+
+__all__ = [
+    "BCELoss", "BCEWithLogitsLoss", "CTCLoss", "CosineSimilarity", "CrossEntropyLoss", "HuberLoss",
+    "KLDivLoss", "L1Loss", "MSELoss", "NLLLoss", "SmoothL1Loss",
+]  # fmt: skip
 
 
-class _Loss(Module):
-    """A loss function together with its settings."""
-
-    function = None
-
-    def __init__(self, **settings):
-        self.settings = settings
-
-    def forward(self, input, target):
-        return type(self).function(input, target, **self.settings)
-
+class _Loss(Wrapped):
     def extra_repr(self):
-        return ", ".join(f"{k}={v!r}" for k, v in self.settings.items())
+        return ""
 
 
-class MSELoss(_Loss):
+class MSELoss(_Loss, function=F.mse_loss, tensors=2, without=("weight",)):
     """(x - t)^2."""
 
-    function = staticmethod(F.mse_loss)
 
-    def __init__(self, reduction: str = "mean"):
-        super().__init__(reduction=reduction)
-
-
-class L1Loss(_Loss):
+class L1Loss(_Loss, function=F.l1_loss, tensors=2, without=("weight",)):
     """|x - t|."""
 
-    function = staticmethod(F.l1_loss)
 
-    def __init__(self, reduction: str = "mean"):
-        super().__init__(reduction=reduction)
+class SmoothL1Loss(_Loss, function=F.smooth_l1_loss, tensors=2):
+    """(x - t)^2 / (2 beta) up to beta, |x - t| - beta / 2 beyond."""
 
 
-class NLLLoss(_Loss):
+class HuberLoss(_Loss, function=F.huber_loss, tensors=2, without=("weight",)):
+    """(x - t)^2 / 2 up to delta, delta (|x - t| - delta / 2) beyond."""
+
+
+class NLLLoss(_Loss, function=F.nll_loss, tensors=2):
     """-input[n, target[n]] for log-probabilities."""
 
-    function = staticmethod(F.nll_loss)
 
-    def __init__(self, weight=None, ignore_index: int = -100, reduction: str = "mean"):
-        super().__init__(weight=weight, ignore_index=ignore_index, reduction=reduction)
-
-
-class CrossEntropyLoss(_Loss):
-    """Cross-entropy in nats between softmax(input) and the target."""
-
-    function = staticmethod(F.cross_entropy)
-
-    def __init__(self, weight=None, ignore_index: int = -100, reduction: str = "mean", label_smoothing=0.0):
-        super().__init__(
-            weight=weight, ignore_index=ignore_index, reduction=reduction, label_smoothing=label_smoothing
-        )
+class CrossEntropyLoss(_Loss, function=F.cross_entropy, tensors=2):
+    """Cross-entropy in nats between softmax(input) and the target, class numbers or probabilities."""
 
 
-class BCELoss(_Loss):
+class BCELoss(_Loss, function=F.binary_cross_entropy, tensors=2):
     """-(t log x + (1 - t) log(1 - x)) for probabilities x."""
 
-    function = staticmethod(F.binary_cross_entropy)
 
-    def __init__(self, weight=None, reduction: str = "mean"):
-        super().__init__(weight=weight, reduction=reduction)
-
-
-class BCEWithLogitsLoss(_Loss):
+class BCEWithLogitsLoss(_Loss, function=F.binary_cross_entropy_with_logits, tensors=2):
     """Binary cross-entropy of sigmoid(x)."""
 
-    function = staticmethod(F.binary_cross_entropy_with_logits)
 
-    def __init__(self, weight=None, reduction: str = "mean", pos_weight=None):
-        super().__init__(weight=weight, reduction=reduction, pos_weight=pos_weight)
+class KLDivLoss(_Loss, function=F.kl_div, tensors=2):
+    """t (log t - x) for log-probabilities x."""
+
+
+class CTCLoss(_Loss, function=F.ctc_loss, tensors=4):
+    """-log of the probability that a sequence of labels was said, at whatever times."""
+
+
+class CosineSimilarity(_Loss, function=F.cosine_similarity, tensors=2):
+    """The cosine of the angle between x1 and x2 along `dim`. Not a loss: 1 for the same direction."""

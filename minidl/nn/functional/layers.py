@@ -1,46 +1,54 @@
-"""Layers without memory: the linear map, one-hot vectors, unit vectors."""
+"""Layers without memory: the linear map, vectors for words, dropout, unit vectors and angles."""
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from minidl.ops import abs, clamp
-from minidl.tensor import Tensor, op, same_dtype
+from minidl.nn.functional.activations import refuse_inplace
+from minidl.ops import broadcast_to, clamp, norm
+from minidl.ops.creation import random_generator
+from minidl.ops.dtypes import need_float, refuse_bool, result_dtype
+from minidl.ops.indexing import add_rows
+from minidl.tensor import ShapeError, Tensor, op, same_dtype
 
-__all__ = ["linear", "normalize", "one_hot"]
+__all__ = [
+    "cosine_similarity", "dropout", "dropout1d", "dropout2d", "embedding", "linear", "normalize", "one_hot",
+]  # fmt: skip
 
 
 @op(
-    rule="the last size of x must equal in_features: x (..., in), weight (out, in), bias (out,)",
-    fix="check the layer's in_features, or flatten/transpose x",
+    rule="the last size of input must equal in_features: input (..., in), weight (out, in), bias (out,)",
+    fix="check the layer's in_features, or flatten/transpose the input",
 )
-def _linear(x, weight, bias):
-    if weight.ndim != 2 or (bias is not None and bias.shape != weight.shape[:1]):
+def linear(input, weight, bias=None):
+    """y = x W^T + b.  input (..., in), weight (out, in), bias (out,) or () -> (..., out).
+
+    weight (in,) with bias () is one output without an axis: (..., in) -> (...).
+    """
+    matrix = weight if weight.ndim == 2 else weight[None]
+    if matrix.ndim != 2 or (bias is not None and bias.ndim >= matrix.ndim):
         raise ValueError("weight must be (out, in) and bias (out,)")
-    same_dtype(x, weight)
-    out = np.matmul(x, weight.T)
+    same_dtype(*[a for a in (input, weight, bias) if a is not None])
+    refuse_bool(input)
+
+    x = input.reshape(math.prod(input.shape[:-1]), input.shape[-1])  # rows, whatever the shape of the batch
+    out = np.matmul(x, matrix.T)
     if bias is not None:
         out += bias
 
-    def rows(a):
-        return a.reshape(-1, a.shape[-1])
+    def rows(g):
+        return g.reshape(out.shape)
 
-    return out, (
-        lambda g: np.matmul(g, weight),
-        lambda g: np.matmul(rows(g).T, rows(x)),
+    return out.reshape(input.shape[:-1] + weight.shape[:-1]), (
+        lambda g: np.matmul(rows(g), matrix).reshape(input.shape),
+        lambda g: np.matmul(rows(g).T, x).reshape(weight.shape),
         lambda g: rows(g).sum(0),
     )
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """y = x W^T + b.  x (..., in), weight (out, in), bias (out,) -> (..., out)."""
-    return _linear(x, weight, bias)
-
-
-def normalize(x: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:
-    """x divided by its p-norm along `dim`."""
-    norm = (abs(x) ** p).sum(dim, keepdim=True) ** (1 / p)
-    return x / clamp(norm, min=eps)
+# -- vectors for words -----------------------------------------------------------------------------
 
 
 def check_labels(name: str, labels: np.ndarray, classes: int) -> None:
@@ -52,11 +60,137 @@ def check_labels(name: str, labels: np.ndarray, classes: int) -> None:
         )
 
 
-def one_hot(labels: Tensor, num_classes: int = -1) -> Tensor:
-    """(..., ) integers -> (..., num_classes) with a 1 at each label; -1: as many classes as needed."""
-    index = labels.array
-    if index.dtype.kind not in "iu":
-        raise TypeError(f"one_hot needs integer labels, not {index.dtype}")
-    classes = int(index.max()) + 1 if num_classes == -1 else num_classes
-    check_labels("one_hot", index, classes)
-    return Tensor(np.eye(classes, dtype=np.int64)[index])
+@op(rule="input holds row numbers, int64 or int32; weight is (num_embeddings, embedding_dim)", fix="i.long()")
+def _embedding(input, weight, padding_idx, by_frequency):
+    if input.dtype not in (np.int64, np.int32) or weight.ndim != 2:
+        raise ValueError(f"{input.dtype} row numbers and a weight with {weight.ndim} axes")
+
+    def dweight(g):
+        rows, g = input.reshape(-1), g.reshape(input.size, weight.shape[1])
+        if by_frequency:
+            g = g / np.bincount(rows)[rows, None]
+        out = add_rows(rows, g, len(weight))
+        if padding_idx is not None:
+            out[padding_idx] = 0
+        return out
+
+    return weight[input], (lambda g: None, dweight)
+
+
+def _shorten_rows(weight: np.ndarray, rows: np.ndarray, max_norm: float, norm_type: float) -> None:
+    """Scale those rows down, in place, whose norm exceeds max_norm."""
+    size = np.linalg.norm(weight[rows], norm_type, axis=1, keepdims=True)
+    weight[rows] *= np.where(size > max_norm, max_norm / (size + 1e-7), 1)
+
+
+def embedding(
+    input: Tensor,
+    weight: Tensor,
+    padding_idx: int | None = None,
+    max_norm: float | None = None,
+    norm_type: float = 2.0,
+    scale_grad_by_freq: bool = False,
+    sparse: bool = False,
+) -> Tensor:
+    """Row input[...] of weight for each place: a table of vectors, one for each word.
+
+    Args:
+        input: row numbers (...).
+        weight: (num_embeddings, embedding_dim) -> result (..., embedding_dim).
+        padding_idx: the row that gets no gradient.
+        max_norm: rows in use whose norm (of order norm_type) exceeds it are first scaled down, in weight.
+        scale_grad_by_freq: divide a row's gradient by how often it is in use here.
+
+    Raises:
+        IndexError: a row number outside [0, num_embeddings).
+    """
+    if sparse:
+        raise NotImplementedError("sparse=True: minidl has no sparse gradients. Fix: leave it out")
+    if padding_idx is not None and not -len(weight) <= padding_idx < len(weight):
+        raise ValueError(f"embedding: padding_idx {padding_idx} for a weight with {len(weight)} rows")
+    if input.numel() and not 0 <= input.array.min() <= input.array.max() < len(weight):
+        raise IndexError(
+            f"embedding: row numbers {input.array.min()} to {input.array.max()} for a weight with "
+            f"{len(weight)} rows. Fix: count from 0, or make num_embeddings larger"
+        )
+    if max_norm is not None:
+        _shorten_rows(weight.array, np.unique(input.array), max_norm, norm_type)
+    return _embedding(input, weight, padding_idx=padding_idx, by_frequency=scale_grad_by_freq)
+
+
+def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
+    """(...) int64 labels -> (..., num_classes) with a 1 at each label; -1: as many classes as needed."""
+    labels = tensor.array
+    if labels.dtype != np.int64:
+        raise TypeError(f"one_hot needs int64 labels, not {labels.dtype}. Fix: y.long()")
+    if num_classes <= 0 and not labels.size:
+        raise ValueError("one_hot of no labels: how many classes there are is unknown. Fix: give num_classes")
+    classes = int(labels.max()) + 1 if num_classes == -1 else num_classes
+    check_labels("one_hot", labels, classes)
+    return Tensor((labels[..., None] == np.arange(classes)).astype(np.int64))
+
+
+# -- dropout ---------------------------------------------------------------------------------------
+
+
+def _drop(input: Tensor, p: float, training: bool, inplace: bool, shape: tuple[int, ...]) -> Tensor:
+    """One draw for each element of `shape`, which is broadcast."""
+    refuse_inplace(inplace)
+    if not 0 <= p <= 1:
+        raise ValueError(f"dropout: p={p} is no probability, it must lie in [0, 1]")
+    if not training or p == 0:
+        return input
+    need_float(input, "dropout")
+    kept = random_generator().random(shape, np.float32) >= p
+    return input * Tensor(kept.astype(input.dtype) / (1 - p or 1))
+
+
+def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    """Each number becomes 0 with probability p, or else is divided by 1 - p (Srivastava et al. 2014).
+
+    So its mean stays. Drawn anew at each call, from what `manual_seed` starts. training=False: input itself.
+    """
+    return _drop(input, p, training, inplace, input.shape)
+
+
+def dropout1d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    """`dropout` of whole channels of signals (N, C, L) or (C, L) (Tompson et al. 2015)."""
+    if input.ndim not in (2, 3):
+        raise ShapeError(f"dropout1d(input: {input.shape}): input must be (N, C, L) or (C, L)")
+    return _drop(input, p, training, inplace, (*input.shape[:-1], 1))
+
+
+def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    """`dropout` of whole channels of images (N, C, H, W) (Tompson et al. 2015). Always with the axis N."""
+    if input.ndim < 2:
+        raise ShapeError(f"dropout2d(input: {input.shape}): input must be (N, C, H, W)")
+    return _drop(input, p, training, inplace, input.shape[:2] + (1,) * (input.ndim - 2))
+
+
+# -- lengths and angles ----------------------------------------------------------------------------
+
+
+def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:
+    """input divided by its p-norm along `dim`, or by eps where that is larger."""
+    return input / clamp(norm(input, p, dim, keepdim=True), min=eps)
+
+
+def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
+    """x1 . x2 / (|x1| |x2|) along `dim`: the cosine of their angle. Lengths below eps count as eps.
+
+    x1 and x2 are broadcast against each other; the result lacks the axis `dim`.
+    """
+    try:
+        shape = np.broadcast_shapes(x1.shape, x2.shape)
+    except ValueError:
+        raise ShapeError(
+            f"cosine_similarity(x1: {x1.shape}, x2: {x2.shape}): shapes do not broadcast"
+        ) from None
+    dtype = result_dtype(x1.array, x2.array)
+    a, b = (_unit(broadcast_to(x.to(dtype), shape), dim, eps) for x in (x1, x2))
+    return (a * b).sum(dim)
+
+
+def _unit(x: Tensor, dim: int, eps: float) -> Tensor:
+    size = norm(x, 2, dim, keepdim=True)
+    return x / (size + (clamp(size, min=eps) - size).detach())  # the limit has no gradient, as in PyTorch
