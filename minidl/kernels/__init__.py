@@ -16,7 +16,14 @@ import numpy as np
 
 from minidl.kernels import reference
 
-COMPILED = {"adam_step": "optim", "sgd_step": "optim", "softmax_cross_entropy": "loss"}
+COMPILED = {
+    "adam_step": "optim",
+    "convolution": "convolution",
+    "convolution_backward_input": "convolution",
+    "convolution_backward_weight": "convolution",
+    "sgd_step": "optim",
+    "softmax_cross_entropy": "loss",
+}
 """Kernel name -> module of `kernels/cpu` that holds its compiled version."""
 
 WORTH_COMPILING = 4096
