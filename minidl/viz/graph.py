@@ -137,7 +137,8 @@ def _box(picture: Picture, x, y, node, name: str, marked: bool) -> None:
     title = f"{name} = {op}" if name and op else name or op or "input"
     picture.text(x + BOX_W / 2, y - 14, title[:14], 13, "middle", bold=True)
     value, grad = _contents(node)
-    picture.text(x + BOX_W / 2, y + 4, _brief(value, "value"), SMALL, "middle")
+    known = "" if value is not None else _size(getattr(node, "shape", ()))  # without trace(): the shape alone
+    picture.text(x + BOX_W / 2, y + 4, known or _brief(value, "value"), SMALL, "middle")
     picture.text(x + BOX_W / 2, y + 20, _brief(grad, "grad"), SMALL, "middle")
 
 
@@ -149,5 +150,9 @@ def _brief(value, what: str) -> str:
     if value.size == 1:
         return f"{what} {value.item():.3g}"
     if what == "grad":
-        return f"max |grad| {np.abs(value).max():.2g}"
-    return " x ".join(map(str, value.shape))
+        return f"max |grad| {np.abs(value).max(initial=0):.2g}"
+    return _size(value.shape)
+
+
+def _size(shape) -> str:
+    return " x ".join(map(str, shape))

@@ -193,13 +193,14 @@ class Axes:
     def _draw_frame(self, xlabel, ylabel, title, xticks, yticks):
         picture, (x, y, w, h) = self.picture, self.box
         below = y + h
-        for value, label in xticks.items():
-            at = float(self.x(value))
+        across, up = [float(self.x(value)) for value in xticks], [float(self.y(value)) for value in yticks]
+        for at in across:  # all marks before all labels: in SVG they are one path
             picture.line([at, at], [below, below + 4], width=1, opacity=0.7)
-            picture.text(at, below + 6, label, SMALL, "middle", "top")
-        for value, label in yticks.items():
-            at = float(self.y(value))
+        for at in up:
             picture.line([x - 4, x], [at, at], width=1, opacity=0.7)
+        for at, label in zip(across, xticks.values(), strict=True):
+            picture.text(at, below + 6, label, SMALL, "middle", "top")
+        for at, label in zip(up, yticks.values(), strict=True):
             picture.text(x - 6, at, label, SMALL, "end", "middle")
         if xlabel:
             picture.text(x + w / 2, below + (SMALL + 8 if xticks else 2) + 4, xlabel, NORMAL, "middle", "top")

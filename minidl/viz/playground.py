@@ -51,6 +51,7 @@ LEFT, RIGHT, TOP, BOTTOM = (
 TILE, PITCH = 46, 58  # pixels: a unit's map, and from one to the next
 CELLS = 60  # cells along each side of the plane; a unit's map has a third
 COARSE = 3
+SHADES, LEVELS = 64, 12  # colours of a unit's map, thicknesses of a line: the fewer, the lighter the picture
 QUIET = np.errstate(over="ignore", invalid="ignore")  # a wild learning rate is told in words, by train_step
 
 
@@ -232,13 +233,12 @@ def draw_weights(picture: Picture, state, columns) -> None:
     """A line for each weight: blue positive, orange negative, as thick as it is large within its layer."""
     for linear, (left, right) in zip(list(state.model)[::2], pairwise(columns), strict=True):
         weight = linear.weight.array
-        share = np.abs(weight) / max(float(np.abs(weight).max()), 1e-6)
-        for b, (x1, y1) in enumerate(right):
-            for a, (x0, y0) in enumerate(left):
-                color = BLUE if weight[b, a] > 0 else ORANGE
-                thick = float(share[b, a])
-                ends = [x0 + TILE / 2, x1 - TILE / 2]
-                picture.line(ends, [y0, y1], color, 0.4 + 4 * thick, 0.25 + 0.65 * thick)
+        level = np.rint(weight * (LEVELS / max(float(np.abs(weight).max()), 1e-6))) / LEVELS
+        lines = [(abs(v), v > 0, a, b) for b, row in enumerate(level.tolist()) for a, v in enumerate(row)]
+        for share, positive, a, b in sorted(lines):  # thick ones on top; one path for those that look alike
+            ends = [left[a][0] + TILE / 2, right[b][0] - TILE / 2]
+            color = BLUE if positive else ORANGE
+            picture.line(ends, [left[a][1], right[b][1]], color, 0.4 + 4 * share, 0.25 + 0.65 * share)
 
 
 def draw_column(picture: Picture, state, layer: int, field: np.ndarray, column) -> None:
@@ -250,7 +250,8 @@ def draw_column(picture: Picture, state, layer: int, field: np.ndarray, column) 
         low, high = value_range(state, layer, field[unit])
         box = (x - TILE / 2, y - TILE / 2, TILE, TILE)
         small = field[unit, ::-1][COARSE // 2 :: COARSE, COARSE // 2 :: COARSE]
-        picture.heatmap(small, box, low=low, high=high, smooth=True)
+        shades = np.rint((small - low) * (SHADES / (high - low)))
+        picture.heatmap(shades, box, low=0, high=SHADES, smooth=True)
         chosen = state.shown == (layer, unit) or (state.shown is None and layer == last)
         picture.rect(*box, stroke=None, width=3 if chosen else 1)
         if layer == 0:

@@ -3,19 +3,26 @@
 import base64
 import struct
 import zlib
+from collections import defaultdict
+from collections.abc import Iterator
+from functools import lru_cache
 from html import escape
+from itertools import groupby
+from math import isfinite
 
 import matplotlib
 import numpy as np
 
 FONT = "system-ui,-apple-system,Segoe UI,Roboto,Noto Sans,DejaVu Sans,sans-serif"
 NOT_A_NUMBER = (160, 160, 160)  # grey: no value here
+LIFT = np.array([np.nan])
+UP = 2  # PNG's filter of a row: what it adds to the row above, so that smooth fields pack well
 
 
 def write(picture) -> str:
     """A `Picture` as one SVG string. Clipped shapes sit in nested `<svg>`s: no ids that could collide."""
     parts, clip = [], None
-    for kind, shape in picture.shapes:
+    for kind, shape in _joined(picture.shapes):
         if shape["clip"] != clip:
             parts += [_close(clip), _open(shape["clip"])]
             clip = shape["clip"]
@@ -24,8 +31,30 @@ def write(picture) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{picture.width}" height="{picture.height}" '
         f'viewBox="0 0 {picture.width} {picture.height}" role="img" aria-label="{escape(picture.alt)}" '
-        f'fill="currentColor" font-family="{FONT}" style="display:block">{"".join(parts)}</svg>'
+        f'fill="currentColor" stroke-linecap="round" font-family="{FONT}" style="display:block">'
+        f"{''.join(parts)}</svg>"
     )
+
+
+def _joined(shapes) -> Iterator[tuple[str, dict]]:
+    """The shapes; neighbouring lines of one look become one: a browser needs time for each element."""
+    for (kind, *_), alike in groupby(shapes, _look):
+        first, *others = (shape for _, shape in alike)
+        yield kind, first | _one_track([first, *others]) if others else first
+
+
+def _look(item) -> tuple:
+    """Equal for shapes that may become one."""
+    kind, shape = item
+    style = [shape[key] for key in ("color", "width", "opacity", "dash", "clip")] if kind == "line" else []
+    return kind, *(style or [id(shape)])
+
+
+def _one_track(lines) -> dict[str, np.ndarray]:
+    """Coordinates of all lines, with NaN between two: there the pen is lifted."""
+    return {
+        axis: np.concatenate([part for line in lines for part in (line[axis], LIFT)]) for axis in ("xs", "ys")
+    }
 
 
 def _open(clip) -> str:
@@ -43,23 +72,34 @@ def _paint(color) -> str:
     return "currentColor" if color is None else color
 
 
-def _opacity(shape) -> str:
-    return "" if shape["opacity"] == 1 else f' opacity="{shape["opacity"]:.3g}"'
+def _number(value: float) -> str:
+    return f"{value:.1f}".removesuffix(".0")
+
+
+def _opacity(shape, of: str = "") -> str:
+    """A whole element's opacity costs a layer in the browser; that `of` its stroke or fill alone does not."""
+    return "" if shape["opacity"] == 1 else f' {of}opacity="{shape["opacity"]:.3g}"'
 
 
 def _outline(shape) -> str:
     fill, stroke = _paint(shape["fill"]), _paint(shape["stroke"])
-    return f'fill="{fill}" stroke="{stroke}" stroke-width="{shape["width"]:.3g}"{_opacity(shape)}'
+    if stroke == "none":
+        return f'fill="{fill}"{_opacity(shape, "fill-")}'
+    opacity = _opacity(shape, "stroke-" if fill == "none" else "")
+    return f'fill="{fill}" stroke="{stroke}" stroke-width="{shape["width"]:.3g}"{opacity}'
 
 
 def _track(xs, ys) -> str:
-    """The `d` of a path; the pen is lifted over points that are not finite."""
-    finite = np.isfinite(xs) & np.isfinite(ys)
-    if finite.all():
-        return "M" + " ".join([f"{x:.1f},{y:.1f}" for x, y in zip(xs.tolist(), ys.tolist(), strict=True)])
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], finite, [False]]).astype(int)))
-    runs = zip(edges[::2], edges[1::2], strict=True)
-    return "".join(_track(xs[start:stop], ys[start:stop]) for start, stop in runs)
+    """The `d` of a path in steps from point to point; the pen is lifted over points that are not finite."""
+    steps, pen, last_x, last_y = [], "m", 0, 0
+    for x, y in zip(xs.tolist(), ys.tolist(), strict=True):
+        if not (isfinite(x) and isfinite(y)):
+            pen = "m"
+            continue
+        x, y = round(10 * x), round(10 * y)  # rounded before the step: no drift
+        steps.append(f"{pen}{(x - last_x) / 10:g},{(y - last_y) / 10:g}")
+        pen, last_x, last_y = " ", x, y
+    return "".join(steps)
 
 
 def _line(shape) -> str:
@@ -68,30 +108,67 @@ def _line(shape) -> str:
         return ""
     return (
         f'<path d="{_track(shape["xs"], shape["ys"])}" fill="none" stroke="{_paint(shape["color"])}" '
-        f'stroke-width="{shape["width"]:.3g}" stroke-linejoin="round" stroke-linecap="round"'
-        f"{dash}{_opacity(shape)}/>"
+        f'stroke-width="{shape["width"]:.3g}" stroke-linejoin="round"{dash}{_opacity(shape, "stroke-")}/>'
     )
 
 
 def _points(shape) -> str:
-    r = f"{shape['r']:.3g}"
-    dots = [
-        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{r}" fill="{_paint(color)}"/>'
-        for x, y, color in zip(shape["xs"].tolist(), shape["ys"].tolist(), shape["colors"], strict=True)
-        if x == x and y == y  # NaN has no place
-    ]
-    return f'<g stroke="{_paint(shape["stroke"])}" stroke-width="1"{_opacity(shape)}>{"".join(dots)}</g>'
+    seen = np.isfinite(shape["xs"]) & np.isfinite(shape["ys"])
+    places = np.stack([shape["xs"], shape["ys"]], axis=1)[seen]
+    colors = tuple(_paint(shape["colors"][i]) for i in np.flatnonzero(seen).tolist())
+    return f"<g{_opacity(shape)}>{_dots(places.tobytes(), colors, shape['r'], _paint(shape['stroke']))}</g>"
+
+
+@lru_cache(maxsize=64)  # few dots move from frame to frame
+def _dots(places: bytes, colors: tuple[str, ...], r: float, rim: str) -> str:
+    """A dot is a line of no length with round ends; all dots of a colour that do not touch are one path.
+
+    The rims of such a set lie under its dots, and the sets lie on each other: dots that overlap stay apart.
+    Without rims they melt together anyway.
+    """
+    xy = np.frombuffer(places).reshape(-1, 2)
+    sets = [0] * len(xy) if rim == "none" else _apart(xy, 2 * r + 1)
+    paths = defaultdict(str)  # (set, 0 for the rims and 1 for the dots, colour) -> d
+    for (x, y), color, apart in zip(xy.tolist(), colors, sets, strict=True):
+        spot = f"M{_number(x)},{_number(y)}h0"
+        paths[apart, 1, color] += spot
+        if rim != "none":
+            paths[apart, 0, rim] += spot
+    widths = [2 * r + 1, 2 * r - (rim != "none")]  # a rim is one pixel wide, half of it inside
+    return "".join(
+        f'<path d="{d}" stroke="{color}" stroke-width="{widths[dot]:.3g}"/>'
+        for (_, dot, color), d in sorted(paths.items())
+    )
+
+
+def _apart(places: np.ndarray, distance: float) -> list[int]:
+    """A number for each of the places (n, 2); those with the same number are at least `distance` apart.
+
+    Squares as on a chessboard, of four colours: two of one colour lie `distance` apart. The number says the
+    colour of the place's square, and how many came before it into that square.
+    """
+    squares = np.floor(places / distance).astype(int)
+    _, square = np.unique(squares @ (1, 1 << 20), return_inverse=True)
+    order = np.argsort(square, kind="stable")
+    first = np.searchsorted(square[order], square[order])
+    earlier = np.empty(len(order), int)
+    earlier[order] = np.arange(len(order)) - first
+    return (4 * earlier + squares % 2 @ (1, 2)).tolist()
 
 
 def _circle(shape) -> str:
-    return f'<circle cx="{shape["x"]:.1f}" cy="{shape["y"]:.1f}" r="{shape["r"]:.4g}" {_outline(shape)}/>'
+    x, y = _number(shape["x"]), _number(shape["y"])
+    return f'<circle cx="{x}" cy="{y}" r="{shape["r"]:.4g}" {_outline(shape)}/>'
 
 
 def _rect(shape) -> str:
-    return (
-        f'<rect x="{shape["x"]:.1f}" y="{shape["y"]:.1f}" width="{shape["w"]:.1f}" height="{shape["h"]:.1f}" '
-        f'rx="{shape["radius"]:.3g}" {_outline(shape)}/>'
-    )
+    round_corners = f' rx="{shape["radius"]:.3g}"' if shape["radius"] else ""
+    return f"<rect {_place(shape)}{round_corners} {_outline(shape)}/>"
+
+
+def _place(shape) -> str:
+    x, y, w, h = (_number(shape[key]) for key in "xywh")
+    return f'x="{x}" y="{y}" width="{w}" height="{h}"'
 
 
 def _polygon(shape) -> str:
@@ -99,23 +176,21 @@ def _polygon(shape) -> str:
 
 
 def _text(shape) -> str:
-    x, y = f"{shape['x']:.1f}", f"{shape['y']:.1f}"
+    x, y = _number(shape["x"]), _number(shape["y"])
+    anchor = "" if shape["anchor"] == "start" else f' text-anchor="{shape["anchor"]}"'
+    color = "" if shape["color"] is None else f' fill="{shape["color"]}"'
     turn = f' transform="rotate({shape["rotate"]:.4g} {x} {y})"' if shape["rotate"] else ""
     bold = ' font-weight="bold"' if shape["bold"] else ""
     return (
-        f'<text x="{x}" y="{y}" font-size="{shape["size"]:.3g}" text-anchor="{shape["anchor"]}" '
-        f'fill="{_paint(shape["color"])}"{bold}{turn}>{escape(shape["s"], quote=False)}</text>'
+        f'<text x="{x}" y="{y}" font-size="{shape["size"]:.3g}"{anchor}{color}{bold}{turn}>'
+        f"{escape(shape['s'], quote=False)}</text>"
     )
 
 
 def _image(shape) -> str:
     data = base64.b64encode(palette_png(color_index(shape), palette(shape["colormap"]))).decode()
-    look = "auto" if shape["smooth"] else "pixelated"
-    return (
-        f'<image href="data:image/png;base64,{data}" x="{shape["x"]:.1f}" y="{shape["y"]:.1f}" '
-        f'width="{shape["w"]:.1f}" height="{shape["h"]:.1f}" preserveAspectRatio="none" '
-        f'style="image-rendering:{look}"/>'
-    )
+    look = "" if shape["smooth"] else ' style="image-rendering:pixelated"'
+    return f'<image href="data:image/png;base64,{data}" {_place(shape)} preserveAspectRatio="none"{look}/>'
 
 
 WRITERS = {
@@ -148,14 +223,17 @@ def color_index(shape) -> np.ndarray:
 
 
 def palette_png(index: np.ndarray, colors: np.ndarray) -> bytes:
-    """(h, w) palette indices and (256, 3) colours as PNG bytes: 0.2 ms for 100 x 100."""
+    """(h, w) palette indices and (256, 3) colours as PNG bytes: 0.1 ms for 100 x 100. Unused colours go."""
     height, width = index.shape
-    rows = np.zeros((height, width + 1), np.uint8)  # each row begins with its filter: 0, none
+    used = np.bincount(index.ravel(), minlength=256) > 0
+    index = (np.cumsum(used) - 1).astype(np.uint8)[index]
+    rows = np.full((height, width + 1), UP, np.uint8)  # each row begins with its filter
     rows[:, 1:] = index
+    rows[1:, 1:] -= index[:-1]
     header = struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)  # 8 bits, palette
     body = [
         (b"IHDR", header),
-        (b"PLTE", colors.tobytes()),
+        (b"PLTE", colors[used].tobytes()),
         (b"IDAT", zlib.compress(rows.tobytes(), 1)),
         (b"IEND", b""),
     ]

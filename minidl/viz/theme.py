@@ -6,6 +6,7 @@ so that the same picture reads in the light and in the dark theme.
 
 import base64
 import io
+import textwrap
 
 import matplotlib
 import numpy as np
@@ -18,6 +19,7 @@ INK = "#1a1a1a"  # text and axes on a white page
 
 SHARPNESS = 144  # dots per inch in the file; shown at CSS's 96 per inch, so 1.5 dots for each CSS pixel
 CSS_DPI = 96
+WRAP = 110  # characters in a line of text under a figure: JupyterLab breaks longer ones inside words
 HEAVY = 60_000  # bytes: a heavier PNG is stored with 256 colours
 
 
@@ -85,7 +87,7 @@ def lighten(png: bytes) -> bytes:
 
 
 def show(figure, alt: str | None = None) -> None:
-    """Show a matplotlib figure or a `Picture` as one PNG, and its alternative text in a line under it.
+    """Show a matplotlib figure or a `Picture` as one PNG, and its alternative text under it, in lines.
 
     Args:
         figure: closed afterwards when it is matplotlib's, so that it appears once.
@@ -105,4 +107,4 @@ def show(figure, alt: str | None = None) -> None:
         png, width, height = figure.png(), figure.width, figure.height
     data = {"image/png": base64.b64encode(png).decode(), "text/plain": "<figure>"}
     display(data, metadata={"image/png": {"width": round(width), "height": round(height)}}, raw=True)
-    print(f"Figure: {alt}")
+    print(textwrap.fill(f"Figure: {alt}", WRAP))

@@ -1,10 +1,12 @@
 """Graph and network drawings: each node once, inputs left of what they go into."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 
 import minidl
-from minidl import viz
+from minidl import nn, viz
 from minidl.scalar import Value
 
 
@@ -54,6 +56,36 @@ def test_arrays_show_their_shapes():
         loss.backward()
     shown = texts(viz.draw_graph(loss))
     assert "4 x 3" in shown and "max |grad| 2" in shown and "value 12" in shown
+
+
+EXPRESSIONS = {
+    "a list of tensors": "minidl.cat([x, x * 2, x], 0).sum()",
+    "a module": "nn.Sequential(nn.Linear(3, 2), nn.ReLU(), nn.LayerNorm(2))(x).mean()",
+    "a fused op": "nn.functional.cross_entropy(x, minidl.tensor([0, 1, 2, 0]))",
+    "a recurrent layer": "nn.LSTM(3, 2)(x)[0].sum()",
+    "parts of a tensor": "sum(part.sum() for part in x.split(1))",
+    "an empty result": "x[:0] * 2",
+    "no gradient": "x > 0",
+    "a leaf": "x",
+}
+
+
+@pytest.mark.parametrize("traced", [True, False])
+@pytest.mark.parametrize("expression", EXPRESSIONS.values(), ids=EXPRESSIONS)
+def test_any_expression_can_be_drawn(expression, traced):
+    with minidl.trace() if traced else nullcontext():
+        x = minidl.randn(4, 3, requires_grad=True)
+        out = eval(expression, {"minidl": minidl, "nn": nn, "x": x})
+        if out.requires_grad:
+            out.backward(minidl.ones_like(out), retain_graph=True)
+    shown = texts(viz.draw_graph(out, {"x": x}))
+    assert not out.requires_grad or {"x", "4 x 3"} <= set(shown)
+
+
+def test_without_trace_the_shapes_are_there():
+    x = minidl.randn(4, 3, requires_grad=True)
+    shown = texts(viz.draw_graph((x @ x.T).relu().sum()))
+    assert shown.count("4 x 3") == 1 and shown.count("3 x 4") == 1 and shown.count("4 x 4") == 2
 
 
 def test_a_deep_graph_does_not_recurse():

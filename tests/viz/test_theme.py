@@ -81,6 +81,14 @@ def test_show_closes_the_figure_and_prints_its_sentence(capsys):
     assert not plt.fignum_exists(figure.number)
 
 
+def test_a_long_sentence_is_broken_between_words(capsys):
+    alt = "Left, the loss falls to zero; " + "right, " * 20 + "the share of right answers grows."
+    viz.show(make_figure(), alt=alt)
+    _, _, sentence = capsys.readouterr().out.partition("Figure: ")
+    assert len(sentence.splitlines()) > 1 and max(map(len, sentence.splitlines())) <= 110
+    assert sentence.split() == alt.split()
+
+
 def test_show_takes_a_picture_with_its_own_sentence(capsys):
     viz.show(viz.Picture(100, 80, alt="An empty page."))
     assert "Figure: An empty page." in capsys.readouterr().out

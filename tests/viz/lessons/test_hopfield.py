@@ -93,3 +93,16 @@ def test_patterns_of_the_wrong_form_are_refused(patterns):
         corrupt_and_recall(patterns, hebb)
     with pytest.raises(ValueError, match="each -1 or \\+1"):
         corrupt_and_recall((patterns + 1) // 2, hebb, shape=(10, 10))
+
+
+def test_the_votes_belong_to_the_cells_that_are_shown(widget):
+    for change in (
+        lambda: widget.step(3),
+        lambda: widget.point("down", BOX[0] + 1, BOX[1] + 1),
+        lambda: setattr(widget.controls["amount"], "value", 60),
+        lambda: setattr(widget.controls["stored"], "value", STORED["3 and 8"]),
+    ):
+        change()
+        widget.wait()
+        assert np.allclose(widget.state.votes, widget.state.weight @ widget.state.cells)
+        assert widget.state.energies[-1] == -0.5 * float(widget.state.cells @ widget.state.votes)
