@@ -1,12 +1,13 @@
-"""`python -m minidl learn`: open the course in JupyterLab."""
+"""`python -m minidl learn`: the course in JupyterLab; `python -m minidl reference`: the engine's API."""
 
 import argparse
 import json
 import os
 import socket
 import sys
+import webbrowser
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, mkdtemp
 
 ROOT = Path(__file__).resolve().parent.parent
 START = "notebooks/00_start_here.ipynb"
@@ -22,7 +23,7 @@ def main(argv: list[str] | None = None) -> None:
         epilog="`python -m minidl.course --help` lists the commands for authors of notebooks.",
         allow_abbrev=False,
     )
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
     learn_parser = commands.add_parser(
         "learn",
         help="open the first notebook in JupyterLab",
@@ -33,12 +34,23 @@ def main(argv: list[str] | None = None) -> None:
     learn_parser.add_argument(
         "--port", type=int, help="port of the local server (default: the first free from 8888)"
     )
-    learn_parser.set_defaults(run=learn)
-    options, lab_options = parser.parse_known_args(argv)
-    if "run" in options:
-        options.run(options.port, lab_options)
-    elif lab_options:
-        parser.error(f"unknown option {lab_options[0]}")
+    reference_parser = commands.add_parser(
+        "reference",
+        help="open the API reference in the browser",
+        description="Write the pages of the API reference, made of the docstrings, and open the first one.",
+        allow_abbrev=False,
+    )
+    reference_parser.add_argument(
+        "--output", type=Path, metavar="FOLDER", help="where the pages go (default: a new temporary folder)"
+    )
+    reference_parser.add_argument("--no-open", action="store_true", help="only write the pages")
+    options, others = parser.parse_known_args(argv)
+    if options.command == "learn":
+        learn(options.port, others)
+    elif others:
+        parser.error(f"unknown option {others[0]}")
+    elif options.command == "reference":
+        reference(options.output, not options.no_open)
     else:
         parser.print_help()
 
@@ -54,8 +66,7 @@ def learn(port: int | None, lab_options: list[str]) -> None:
     try:
         from jupyterlab.labapp import LabApp
     except ImportError as error:
-        install = f"{sys.executable} -m pip install -r {ROOT / 'requirements.txt'}"
-        sys.exit(f"JupyterLab cannot be loaded ({error}). Install what the course needs:\n    {install}")
+        sys.exit(how_to_install("JupyterLab cannot be loaded", error))
     arguments = [
         f"--ServerApp.root_dir={ROOT}",
         f"--LabApp.default_url=/lab/tree/{START}",
@@ -68,6 +79,29 @@ def learn(port: int | None, lab_options: list[str]) -> None:
     with TemporaryDirectory() as folder:
         write_defaults(Path(folder))
         LabApp.launch_instance(arguments + lab_options)
+
+
+def reference(folder: Path | None = None, show: bool = True) -> Path:
+    """Write the API reference into a folder (a new temporary one if None); `show` opens it in the browser.
+
+    Returns its first page.  Raises: SystemExit with a message that says what is missing.
+    """
+    from minidl.reference import write_reference
+
+    try:
+        first = write_reference(Path(mkdtemp(prefix="minidl-reference-")) if folder is None else folder)
+    except ImportError as error:
+        sys.exit(how_to_install("The reference cannot be made", error))
+    print(first, flush=True)
+    if show:
+        webbrowser.open(first.resolve().as_uri())
+    return first
+
+
+def how_to_install(problem: str, error: ImportError) -> str:
+    """A message for what the course needs and Python does not find."""
+    install = f"{sys.executable} -m pip install -r {ROOT / 'requirements.txt'}"
+    return f"{problem} ({error}). Install what the course needs:\n    {install}"
 
 
 def write_defaults(folder: Path) -> None:

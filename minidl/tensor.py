@@ -183,31 +183,39 @@ class Tensor:
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """Sizes of the axes."""
         return self.array.shape
 
     @property
     def dtype(self) -> np.dtype:
+        """What one element is: a NumPy dtype."""
         return self.array.dtype
 
     @property
     def ndim(self) -> int:
+        """The number of axes."""
         return self.array.ndim
 
     @property
     def device(self) -> str:
+        """Where the array lies: "cpu"."""
         return "cpu"
 
     @property
     def is_leaf(self) -> bool:
+        """Was it made by the user, not by an op?"""
         return self.grad_fn is None
 
     def dim(self) -> int:
+        """The number of axes."""
         return self.array.ndim
 
     def size(self, dim: int | None = None):
+        """Sizes of all axes, or of one."""
         return self.array.shape if dim is None else self.array.shape[dim]
 
     def numel(self) -> int:
+        """The number of elements."""
         return self.array.size
 
     def element_size(self) -> int:
@@ -216,9 +224,11 @@ class Tensor:
 
     @property
     def nbytes(self) -> int:
+        """Bytes of all elements."""
         return self.array.nbytes
 
     def is_floating_point(self) -> bool:
+        """Is it float32 or float64?"""
         return self.array.dtype.kind == "f"
 
     def __len__(self):
@@ -266,6 +276,7 @@ class Tensor:
         return self.array.item()
 
     def tolist(self):
+        """Nested lists of Python numbers."""
         return self.array.tolist()
 
     def __float__(self):
@@ -319,24 +330,31 @@ class Tensor:
         return OPS["astype"](self, dtype=self.dtype if dtype is None else dtype)
 
     def float(self) -> Tensor:
+        """As float32."""
         return self.to(np.float32)
 
     def double(self) -> Tensor:
+        """As float64."""
         return self.to(np.float64)
 
     def long(self) -> Tensor:
+        """As int64."""
         return self.to(np.int64)
 
     def int(self) -> Tensor:
+        """As int32."""
         return self.to(np.int32)
 
     def bool(self) -> Tensor:
+        """As booleans: what is not 0."""
         return self.to(np.bool_)
 
     def cpu(self) -> Tensor:
+        """This tensor: it is on the CPU."""
         return self
 
     def cuda(self) -> Tensor:
+        """Refused with what is missing."""
         return self.to("cuda")
 
     def __deepcopy__(self, memo):

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from minidl import __main__ as command
+from minidl import reference
 
 
 def test_alone_prints_help(capsys):
@@ -63,3 +64,34 @@ def test_learn_passes_other_options_on(monkeypatch):
     command.main(["learn", "--no-browser", "--ServerApp.ip=0.0.0.0"])
     assert seen[-2:] == ["--no-browser", "--ServerApp.ip=0.0.0.0"]
     assert f"--ServerApp.root_dir={command.ROOT}" in seen
+
+
+def test_reference_writes_the_pages_and_opens_the_first(monkeypatch, tmp_path, capsys):
+    opened = []
+    monkeypatch.setattr(command.webbrowser, "open", opened.append)
+    monkeypatch.setattr(reference, "write_reference", lambda folder: folder / "index.html")
+    command.main(["reference", "--output", str(tmp_path)])
+    assert capsys.readouterr().out.strip() == str(tmp_path / "index.html")
+    assert opened == [(tmp_path / "index.html").as_uri()]
+
+
+def test_reference_without_a_browser_or_a_folder(monkeypatch, tmp_path):
+    opened = []
+    monkeypatch.setattr(command.webbrowser, "open", opened.append)
+    monkeypatch.setattr(reference, "write_reference", lambda folder: folder / "index.html")
+    command.main(["reference", "--no-open"])
+    assert not opened
+    first, second = command.reference(show=False), command.reference(show=False)
+    assert first.parent != second.parent
+
+
+def test_reference_says_how_to_install_pdoc(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "pdoc", None)
+    with pytest.raises(SystemExit, match=r"cannot be made(.|\n)*pip install -r .*requirements.txt"):
+        command.main(["reference", "--output", str(tmp_path)])
+
+
+def test_reference_refuses_what_it_does_not_know(capsys):
+    with pytest.raises(SystemExit):
+        command.main(["reference", "--fast"])
+    assert "--fast" in capsys.readouterr().err

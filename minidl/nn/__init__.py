@@ -1,46 +1,53 @@
 """Layers, activations and losses as modules; their functions in `functional`, starting weights in `init`."""
 
-from minidl.nn import functional, init
-from minidl.nn.activation import (
-    ELU,
-    GELU,
-    LeakyReLU,
-    LogSoftmax,
-    ReLU,
-    Sigmoid,
-    SiLU,
-    Softmax,
-    Softplus,
-    Tanh,
+# ruff: noqa: F403
+from minidl.nn import (
+    activation,
+    attention,
+    containers,
+    convolution,
+    dropout,
+    embedding,
+    functional,
+    init,
+    linear,
+    loss,
+    module,
+    normalization,
+    pooling,
+    recurrent,
+    transformer,
+    utils,
 )
-from minidl.nn.linear import Flatten, Identity, Linear
-from minidl.nn.loss import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, L1Loss, MSELoss, NLLLoss
-from minidl.nn.module import Module, ModuleList, Parameter, Sequential
+from minidl.nn.activation import *
+from minidl.nn.attention import *
+from minidl.nn.containers import *
+from minidl.nn.convolution import *
+from minidl.nn.dropout import *
+from minidl.nn.embedding import *
+from minidl.nn.linear import *
+from minidl.nn.loss import *
+from minidl.nn.module import *
+from minidl.nn.normalization import *
+from minidl.nn.pooling import *
+from minidl.nn.recurrent import *
+from minidl.nn.transformer import *
 
 __all__ = [
-    "ELU",
-    "GELU",
-    "BCELoss",
-    "BCEWithLogitsLoss",
-    "CrossEntropyLoss",
-    "Flatten",
-    "Identity",
-    "L1Loss",
-    "LeakyReLU",
-    "Linear",
-    "LogSoftmax",
-    "MSELoss",
-    "Module",
-    "ModuleList",
-    "NLLLoss",
-    "Parameter",
-    "ReLU",
-    "Sequential",
-    "SiLU",
-    "Sigmoid",
-    "Softmax",
-    "Softplus",
-    "Tanh",
     "functional",
     "init",
-]  # fmt: skip
+    "utils",
+    *activation.__all__,
+    *attention.__all__,
+    *containers.__all__,
+    *convolution.__all__,
+    *dropout.__all__,
+    *embedding.__all__,
+    *linear.__all__,
+    *loss.__all__,
+    *module.__all__,
+    *normalization.__all__,
+    *pooling.__all__,
+    *recurrent.__all__,
+    *transformer.__all__,
+]

@@ -37,6 +37,7 @@ class Wrapped(Module):
 
     @property
     def settings(self) -> dict:
+        """What the function is called with beside the tensors."""
         return {name: getattr(self, name) for name in self.__signature__.parameters}
 
     def forward(self, *tensors, **named):

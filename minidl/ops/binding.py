@@ -69,6 +69,7 @@ def _in_place(function):
             self.array[...] = result.array
         return self
 
+    change.__doc__ = f"In place: {function.__doc__}"
     return change
 
 
@@ -78,10 +79,12 @@ def _copied(self, src) -> Tensor:
 
 
 def _filled(self, value) -> Tensor:
+    """value in the place of every element."""
     return _copied(self, full_like(self, value))
 
 
 def _zeroed(self) -> Tensor:
+    """0 in the place of every element."""
     return _filled(self, 0)
 
 
