@@ -20,13 +20,14 @@ TOP_LEVEL = {
 LAYERS = (  # a file imports from lower lines or from its own part, never from beside or above
     ("kernels", "scalar", "classic", "progress"),
     ("tensor",),
-    ("ops",),
+    ("ops", "autograd"),
+    ("serialization",),
     ("__init__",),
     ("nn",),
-    ("optim", "data", "testing"),
+    ("optim", "data", "testing", "instruments"),
     ("train",),
     ("viz",),
-    ("course",),
+    ("course", "reference"),
     ("__main__",),
 )
 RANK = {part: rank for rank, parts in enumerate(LAYERS) for part in parts}
@@ -141,6 +142,19 @@ def test_every_file_of_the_engine_is_used():
     by_name = {module_name(file) for pattern in LOADED_BY_NAME for file in PACKAGE.glob(pattern)}
     parents = {name.rpartition(".")[0] for name in used | by_name}
     assert MODULES - used - by_name - parents - {"minidl"} == set()
+
+
+def evening_files() -> list[Path]:
+    """The files that README names as an evening's reading."""
+    text = (ROOT / "README.md").read_text()
+    part = text[text.index("An evening's reading") : text.index("Everything else repeats")]
+    return [ROOT / name for name in re.findall(r"`(minidl/[\w/]+\.py)`", part)]
+
+
+def test_the_evening_reading_stays_one():
+    lines = {file.name: len(file.read_text().splitlines()) for file in evening_files()}
+    assert len(lines) > 5
+    assert sum(lines.values()) <= 2500, lines
 
 
 def test_import_loads_nothing_heavy():
