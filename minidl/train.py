@@ -5,9 +5,6 @@ Progress bar, history, checkpoints written atomically, and an interruption that 
 
 from __future__ import annotations
 
-import json
-import os
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,8 +14,10 @@ import numpy as np
 
 from minidl.nn import functional as F
 from minidl.nn.module import Module
+from minidl.ops import Generator, default_generator
 from minidl.optim import Optimizer
 from minidl.progress import progress
+from minidl.serialization import load, save
 from minidl.tensor import Tensor, no_grad
 
 
@@ -144,66 +143,40 @@ def _train_epoch(model, loader, optimizer, loss_fn, history, bar) -> dict[str, f
 # -- checkpoints ---------------------------------------------------------------------------------------
 
 
-def save_checkpoint(
-    path: str | Path, model: Module, optimizer: Optimizer | None = None, **numbers: float
-) -> None:
-    """Write weights, optimiser state and `numbers` to one safetensors file.
+def save_checkpoint(path: str | Path, model: Module, optimizer: Optimizer | None = None, **parts) -> None:
+    """Write weights, optimiser state, the state of minidl's random numbers and `parts` to one file.
 
     The file appears under its name only when it is complete: a process killed half-way leaves the previous
     checkpoint untouched.
+
+    Args:
+        parts: more objects with a state, as scheduler=scheduler or generator=generator; numbers, as epoch=3.
     """
-    from safetensors.numpy import save
-
-    arrays = {f"model.{k}": np.ascontiguousarray(t.array) for k, t in model.state_dict().items()}
-    about = {"numbers": numbers}
-    if optimizer is not None:
-        state = optimizer.state_dict()
-        about |= {"groups": state["groups"], "steps": state["steps"]}
-        for i, flats in enumerate(state["state"]):
-            for j, buffers in enumerate(flats):
-                arrays |= {f"optimizer.{i}.{j}.{name}": a for name, a in buffers.items()}
-    write_atomically(path, save(arrays, metadata={"minidl": json.dumps(about)}))
+    parts = {"model": model, "optimizer": optimizer, "random": default_generator, **parts}
+    save({name: _state_of(part) for name, part in parts.items() if part is not None}, path)
 
 
-def load_checkpoint(path: str | Path, model: Module, optimizer: Optimizer | None = None) -> dict[str, float]:
-    """Put a checkpoint's values into the model (and optimiser) and return its numbers.
+def load_checkpoint(path: str | Path, model: Module, optimizer: Optimizer | None = None, **parts) -> dict:
+    """Put a checkpoint's values into the model, optimiser and `parts`, and return the numbers that it holds.
+
+    With an optimiser, training goes on from where it was, bit for bit: with the same random numbers, too.
 
     Raises:
-        ValueError: the file is no complete checkpoint. RuntimeError: it is one of another model.
+        ValueError: the file is no complete checkpoint, or lacks a part. RuntimeError: it is of another model.
     """
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="numpy") as file:
-            arrays = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
-            about = json.loads((file.metadata() or {}).get("minidl", "{}"))
-    except SafetensorError as error:
-        raise ValueError(
-            f"{path} is no complete safetensors file ({error}). Fix: use an older checkpoint"
-        ) from error
-    model.load_state_dict({k.removeprefix("model."): a for k, a in arrays.items() if k.startswith("model.")})
-    if optimizer is not None:
-        if "groups" not in about:
-            raise ValueError(f"{path} holds no optimiser state. Fix: save_checkpoint(path, model, optimizer)")
-        state = [[{} for _ in flats] for flats in about["steps"]]
-        for key, array in arrays.items():
-            if key.startswith("optimizer."):
-                _, i, j, name = key.split(".")
-                state[int(i)][int(j)][name] = array
-        optimizer.load_state_dict({"groups": about["groups"], "steps": about["steps"], "state": state})
-    return about.get("numbers", {})
+    saved = load(path)
+    resumed = {"optimizer": optimizer, "random": default_generator} if optimizer is not None else {}
+    wanted = {k: part for k, part in {"model": model, **resumed, **parts}.items() if part is not None}
+    for name in wanted:
+        if name not in saved:
+            raise ValueError(f"{path} holds no {name} state. Fix: give save_checkpoint the {name} as well")
+    for name, part in wanted.items():
+        (part.set_state if isinstance(part, Generator) else part.load_state_dict)(saved[name])
+    return {name: value for name, value in saved.items() if not isinstance(value, (dict, Tensor))}
 
 
-def write_atomically(path: str | Path, content: bytes) -> None:
-    """Write beside the target and rename: the name shows the old content or the new, never a part."""
-    path = Path(path)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+def _state_of(part):
+    """What can be saved of an object: a generator's or a module's state, or itself if it is a number."""
+    if isinstance(part, Generator):
+        return part.get_state()
+    return part.state_dict() if hasattr(part, "state_dict") else part

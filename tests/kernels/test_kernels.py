@@ -37,33 +37,43 @@ def test_softmax_cross_entropy(n, classes, dtype):
     np.testing.assert_allclose(compiled("softmax_cross_entropy")(strided, labels)[1], d, atol=1e-7)
 
 
+def assert_steps_agree(name, arrays, *settings):
+    """The compiled step changes the same arrays in the same way; None stands for state that is not needed."""
+    both = [[None if a is None else a.copy() for a in arrays] for _ in range(2)]
+    for mine, step in zip(both, (compiled(name), getattr(reference, name)), strict=True):
+        step(*mine, *settings)
+    for a, b in zip(*both, strict=True):
+        assert (a is None) == (b is None)
+        if a is not None:
+            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+def drawn(dtype):
+    """Weights, gradients and state of which the last may be a mean of squares."""
+    rng = np.random.default_rng(0)
+    return [*rng.normal(size=(3, 100)).astype(dtype), *rng.random((2, 100)).astype(dtype)]
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("first", [True, False])
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 @pytest.mark.parametrize("nesterov", [True, False])
-def test_sgd_step(dtype, first, momentum, nesterov):
-    rng = np.random.default_rng(0)
-    w, g, v = (rng.normal(size=100).astype(dtype) for _ in range(3))
-    both = [(w.copy(), g.copy(), v.copy()) for _ in range(2)]
-    for arrays, step in zip(both, (compiled("sgd_step"), reference.sgd_step), strict=True):
-        step(*arrays, 0.1, momentum, 0.2, 0.01, nesterov and momentum > 0, first)
-    np.testing.assert_allclose(both[0][0], both[1][0], rtol=1e-5, atol=1e-6)
-    if momentum:
-        np.testing.assert_allclose(both[0][2], both[1][2], rtol=1e-5, atol=1e-6)
+@pytest.mark.parametrize("weight_decay", [0, 0.01])
+def test_sgd_step(dtype, first, momentum, nesterov, weight_decay):
+    w, g, velocity, *_ = drawn(dtype)
+    arrays = (w, g, velocity if momentum else None)
+    assert_steps_agree("sgd_step", arrays, 0.1, momentum, 0.2, weight_decay, nesterov and momentum > 0, first)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("decoupled", [True, False])
+@pytest.mark.parametrize("amsgrad", [True, False])
 @pytest.mark.parametrize("step", [1, 10])
-def test_adam_step(dtype, decoupled, step):
-    rng = np.random.default_rng(0)
-    w, g, m = (rng.normal(size=100).astype(dtype) for _ in range(3))
-    v = rng.random(100).astype(dtype)
-    both = [(w.copy(), g.copy(), m.copy(), v.copy()) for _ in range(2)]
-    for arrays, update in zip(both, (compiled("adam_step"), reference.adam_step), strict=True):
-        update(*arrays, 0.01, 0.9, 0.999, 1e-8, 0.1, decoupled, step)
-    for a, b in zip(*both, strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+@pytest.mark.parametrize("weight_decay", [0, 0.1])
+def test_adam_step(dtype, decoupled, amsgrad, step, weight_decay):
+    *arrays, largest = drawn(dtype)
+    arrays.append(largest if amsgrad else None)
+    assert_steps_agree("adam_step", arrays, 0.01, 0.9, 0.999, 1e-8, weight_decay, decoupled, step)
 
 
 def test_small_arrays_and_the_switch_take_the_reference(monkeypatch):

@@ -50,7 +50,7 @@ def test_shapes(name, reduction):
         assert_parity(written(CALLS[name].format(w=""), r=reduction), *pair(rng, name, (0, 3)))
 
 
-@pytest.mark.parametrize("dtypes", itertools.product(["float32", "float64", "int64", "bool"], repeat=2))
+@pytest.mark.parametrize("dtypes", list(itertools.product(["float32", "float64", "int64", "bool"], repeat=2)))
 @pytest.mark.parametrize("name", CALLS)
 def test_dtypes(name, dtypes):
     rng = np.random.default_rng(0)
@@ -209,7 +209,7 @@ def test_class_probabilities(shape, dtype):
         assert_parity(written(f"m.F.cross_entropy(x, y, z, {settings})"), *arrays, weight)
 
 
-@pytest.mark.parametrize("dtypes", itertools.product(["float32", "float64"], repeat=3))
+@pytest.mark.parametrize("dtypes", list(itertools.product(["float32", "float64"], repeat=3)))
 def test_class_probabilities_of_mixed_dtypes(dtypes):
     rng = np.random.default_rng(8)
     arrays = [make(rng, s, d, 0, 1) for s, d in zip([(2, 3), (2, 3), (3,)], dtypes, strict=True)]

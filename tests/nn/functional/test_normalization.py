@@ -143,7 +143,7 @@ def test_group_norm_with_a_bias_alone():
     assert b.grad.tolist() == [6, 6, 6, 6]
 
 
-@pytest.mark.parametrize("dtypes", itertools.product(["float32", "float64", "int64"], repeat=2))
+@pytest.mark.parametrize("dtypes", list(itertools.product(["float32", "float64", "int64"], repeat=2)))
 @pytest.mark.parametrize("call", [
     "m.F.layer_norm(x, (3,), y)", "m.F.layer_norm(x, (3,), None, y)", "m.F.rms_norm(x, (3,), y)",
     "m.F.group_norm(x, 1, y)", "m.F.batch_norm(x, None, None, y, training=True)",
