@@ -317,14 +317,7 @@ class Tensor:
 
         This tensor itself if nothing changes and no copy is asked for. Devices other than "cpu" are refused.
         """
-        for t in target:
-            if isinstance(t, Tensor):
-                dtype = t.dtype
-            elif isinstance(t, str) or t is None:
-                device = t
-            else:
-                dtype = t
-        check_device(device or "cpu")
+        dtype = asked_dtype(target, dtype, device)
         if not copy and (dtype is None or np.dtype(dtype) == self.dtype):
             return self
         return OPS["astype"](self, dtype=self.dtype if dtype is None else dtype)
@@ -616,6 +609,19 @@ def describe(value) -> str:
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(describe(v) for v in value) + "]"
     return repr(value)
+
+
+def asked_dtype(target: tuple, dtype, device):
+    """The dtype that `to(*target, dtype=, device=)` asks for, or None; the device is checked."""
+    for t in target:
+        if isinstance(t, Tensor):
+            dtype = t.dtype
+        elif isinstance(t, str) or t is None:
+            device = t
+        else:
+            dtype = t
+    check_device(device or "cpu")
+    return dtype
 
 
 def check_device(device: str) -> None:

@@ -14,7 +14,7 @@ from typing import NamedTuple, Self
 import numpy as np
 
 from minidl.nn.hooks import BackwardCall, add_hook
-from minidl.tensor import RemovableHandle, Tensor, check_device
+from minidl.tensor import RemovableHandle, Tensor, asked_dtype
 
 __all__ = ["Module", "Parameter"]
 
@@ -388,14 +388,7 @@ class Module:
 
         A dtype must be a floating-point one, and only floating-point parameters and buffers change.
         """
-        for t in target:
-            if isinstance(t, Tensor):
-                dtype = t.dtype
-            elif isinstance(t, str) or t is None:
-                device = t
-            else:
-                dtype = t
-        check_device(device or "cpu")
+        dtype = asked_dtype(target, dtype, device)
         if dtype is None:
             return self
         if np.dtype(dtype).kind != "f":
