@@ -47,8 +47,7 @@ def written(call: str, **names):
 
 def to_torch(t: Tensor):
     """A PyTorch tensor with a copy of the values, in the same memory layout of strides."""
-    import torch
-
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     return torch.tensor(t.detach().numpy()).requires_grad_(t.requires_grad)
 
 
