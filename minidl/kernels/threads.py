@@ -37,12 +37,13 @@ def split(n: int, work: float, function: Callable[[int, int], None]) -> None:
         work: floating-point operations altogether.
         function: a compiled kernel on its part; parts must not write to the same place.
     """
-    threads = min(thread_count(), n, 1 + int(work / WORTH_SPLITTING))
+    available = thread_count()
+    threads = min(available, n, 1 + int(work / WORTH_SPLITTING))
     if threads <= 1:
         function(0, n)
         return
     bounds = [n * i // threads for i in range(threads + 1)]
-    pool, parts = _pool(thread_count()), itertools.pairwise(bounds)
+    pool, parts = _pool(available), itertools.pairwise(bounds)
     first = next(parts)
     others = [pool.submit(function, *part) for part in parts]
     function(*first)

@@ -21,11 +21,10 @@ ROUND_SECONDS = 0.05  # what one candidate runs for in a round
 
 @dataclass
 class Candidate:
-    """`build(**settings)` returns a step; `environment` is set before the worker imports anything."""
+    """`build(**settings)` returns a step."""
 
     build: Callable
     settings: dict = field(default_factory=dict)
-    environment: dict = field(default_factory=dict)
 
 
 def thread_limits(threads: int) -> dict[str, str]:
@@ -64,7 +63,7 @@ class Worker:
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(target=_work, args=(theirs, candidate), daemon=True)
         before = dict(os.environ)
-        os.environ.update(thread_limits(threads) | candidate.environment)
+        os.environ.update(thread_limits(threads))
         self.process.start()
         os.environ.clear()
         os.environ.update(before)
