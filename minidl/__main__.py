@@ -1,9 +1,10 @@
-"""`python -m minidl learn`: the course in JupyterLab; `python -m minidl reference`: the engine's API."""
+"""`python -m minidl learn`: the course in JupyterLab; `reference`: the API; `warm`: compiles the kernels."""
 
 import argparse
 import json
 import os
 import socket
+import subprocess
 import sys
 import webbrowser
 from pathlib import Path
@@ -44,6 +45,12 @@ def main(argv: list[str] | None = None) -> None:
         "--output", type=Path, metavar="FOLDER", help="where the pages go (default: a new temporary folder)"
     )
     reference_parser.add_argument("--no-open", action="store_true", help="only write the pages")
+    commands.add_parser(
+        "warm",
+        help="compile the fast kernels, which `learn` does too",
+        description="Compile the fast kernels and keep them on disk, so that nothing waits for them later.",
+        allow_abbrev=False,
+    )
     options, others = parser.parse_known_args(argv)
     if options.command == "learn":
         learn(options.port, others)
@@ -51,6 +58,10 @@ def main(argv: list[str] | None = None) -> None:
         parser.error(f"unknown option {others[0]}")
     elif options.command == "reference":
         reference(options.output, not options.no_open)
+    elif options.command == "warm":
+        from minidl.warm import warm
+
+        print(warm())
     else:
         parser.print_help()
 
@@ -74,11 +85,17 @@ def learn(port: int | None, lab_options: list[str]) -> None:
     if port is not None:
         refuse_if_taken(port)
         arguments += [f"--ServerApp.port={port}", "--ServerApp.port_retries=0"]
+    warm_up()
     os.environ.setdefault("JUPYTER_PREFER_ENV_PATH", "1")  # this Python's kernel, not another installation's
     print(f"Opening {START} in JupyterLab. Keep this terminal open; Ctrl-C here ends it.", flush=True)
     with TemporaryDirectory() as folder:
         write_defaults(Path(folder))
         LabApp.launch_instance(arguments + lab_options)
+
+
+def warm_up() -> None:
+    """Compile the fast kernels in a process of its own: whatever befalls it, the course opens."""
+    subprocess.run([sys.executable, "-m", "minidl", "warm"], cwd=ROOT, check=False)
 
 
 def reference(folder: Path | None = None, show: bool = True) -> Path:

@@ -17,8 +17,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from minidl.devices import check_device
 from minidl.ops.dtypes import as_dtype
-from minidl.tensor import Tensor, check_device
+from minidl.tensor import Tensor
 
 DTYPES = {
     "F64": np.float64, "F32": np.float32, "I64": np.int64, "I32": np.int32, "I16": np.int16, "I8": np.int8,

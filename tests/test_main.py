@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from minidl import __main__ as command
-from minidl import reference
+from minidl import reference, warm
 
 
 def test_alone_prints_help(capsys):
@@ -56,14 +56,31 @@ def test_learn_outside_a_clone_says_so(monkeypatch, tmp_path):
         command.main(["learn"])
 
 
-def test_learn_passes_other_options_on(monkeypatch):
+def test_learn_warms_up_and_passes_other_options_on(monkeypatch):
     labapp = pytest.importorskip("jupyterlab.labapp")
     seen = []
+    monkeypatch.setattr(command, "warm_up", lambda: seen.append("warm"))
     monkeypatch.setattr(labapp.LabApp, "launch_instance", seen.extend)
     monkeypatch.setattr(command.os, "environ", dict(command.os.environ))
     command.main(["learn", "--no-browser", "--ServerApp.ip=0.0.0.0"])
+    assert seen[0] == "warm"
     assert seen[-2:] == ["--no-browser", "--ServerApp.ip=0.0.0.0"]
     assert f"--ServerApp.root_dir={command.ROOT}" in seen
+
+
+def test_warming_up_is_a_process_of_its_own_that_may_fail(monkeypatch):
+    seen = []
+    monkeypatch.setattr(command.subprocess, "run", lambda line, **settings: seen.append((line, settings)))
+    command.warm_up()
+    ((line, settings),) = seen
+    assert line == [sys.executable, "-m", "minidl", "warm"]
+    assert settings["check"] is False
+
+
+def test_warm_says_what_it_did(monkeypatch, capsys):
+    monkeypatch.setattr(warm, "WORK", {})
+    command.main(["warm"])
+    assert "kernels are compiled" in capsys.readouterr().out
 
 
 def test_reference_writes_the_pages_and_opens_the_first(monkeypatch, tmp_path, capsys):

@@ -18,14 +18,14 @@ TOP_LEVEL = {
     *(".ci", ".gitignore", ".gitattributes", ".github", ".binder", ".devcontainer"),
 }
 LAYERS = (  # a file imports from lower lines or from its own part, never from beside or above
-    ("kernels", "scalar", "classic", "progress"),
+    ("kernels", "scalar", "classic", "progress", "writes", "quiet", "devices"),
     ("tensor",),
     ("ops", "autograd"),
     ("serialization",),
     ("__init__",),
     ("nn",),
     ("optim", "data", "testing", "instruments"),
-    ("train",),
+    ("train", "warm"),
     ("viz",),
     ("course", "reference"),
     ("__main__",),

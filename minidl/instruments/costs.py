@@ -17,9 +17,9 @@ import numpy as np
 from minidl.tensor import OPS
 
 PER_NUMBER = """
-0 0 astype broadcast_to cat copy diag diagonal embedding flatten flip gather getitem index_select masked_fill
-0 0 middle movedim pad permute pick repeat reshape roll scatter squeeze stack transpose tril triu unflatten
-0 0 unfold unsqueeze values_at view where
+0 0 astype broadcast_to cat copy diag diagonal embedding flatten flip gather getitem index_select last_state
+0 0 masked_fill middle movedim pad permute pick repeat reshape roll scatter squeeze stack transpose tril triu
+0 0 unflatten unfold unsqueeze values_at view where
 1 0 add all any argmax argmin bitwise_and bitwise_not bitwise_or bitwise_xor ceil count_nonzero eq floor fold
 1 0 ge gt isclose isfinite isinf isnan le logical_and logical_not logical_or logical_xor lt ne round
 1 0 scatter_add sign sub sum
@@ -91,12 +91,15 @@ def _sequence(gates: int, forward: int, backward: int) -> Callable:
     """A recurrent layer: its weights times every row, and so much for each hidden unit of every row."""
 
     def cost(a, out):
-        rows, width = a.a.shape[0], a.a.shape[1] // gates
-        weights = {name: w for name in ("w_hh", "w_hr") if (w := getattr(a, name, None)) is not None}
+        rows, units = len(a.x), len(a.x) * len(a.w_hh) // gates
+        weights = {n: w for n in ("w_ih", "w_hh", "w_hr") if (w := getattr(a, n, None)) is not None}
         products = {name: 2 * rows * w.size for name, w in weights.items()}
-        units, product = rows * width, sum(products.values())
-        gradients = {"a": product + backward * units, **products, "b_hh": gates * units}
-        return product + forward * units, [gradients.get(name, 0) for name in vars(a)]
+        biases = {} if a.b_ih is None else {"b_ih": gates * units, "b_hh": gates * units}
+        through_time = sum(products.values()) - products["w_ih"] + backward * units
+        gradients = {"x": products["w_ih"], **products, **biases}
+        gradients["w_hh"] += through_time  # wanted by every layer that learns
+        flops = sum(products.values()) + sum(biases.values()) + forward * units
+        return flops, [gradients.get(name, 0) for name in vars(a)]
 
     return cost
 

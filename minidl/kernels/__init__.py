@@ -15,14 +15,52 @@ from collections.abc import Callable
 import numpy as np
 
 from minidl.kernels import reference
+from minidl.kernels.memory import keep_freed_memory
+
+keep_freed_memory()
 
 COMPILED = {
+    "adagrad_step": "optim",
     "adam_step": "optim",
+    "add_rows": "embedding",
+    "attention": "attention",
+    "attention_backward": "attention",
     "convolution": "convolution",
+    "convolution_backward_bias": "convolution",
     "convolution_backward_input": "convolution",
     "convolution_backward_weight": "convolution",
+    "exp": "activation",
+    "gelu": "activation",
+    "gelu_backward": "activation",
+    "gelu_tanh": "activation",
+    "gelu_tanh_backward": "activation",
+    "gru_sequence": "recurrent",
+    "gru_sequence_backward": "recurrent",
+    "log_softmax": "softmax",
+    "log_softmax_backward": "softmax",
+    "lstm_sequence": "recurrent",
+    "lstm_sequence_backward": "recurrent",
+    "max_pool": "pooling",
+    "max_pool_backward": "pooling",
+    "relu": "activation",
+    "relu_backward": "activation",
+    "resample": "pooling",
+    "resample_backward": "pooling",
+    "rmsprop_step": "optim",
+    "rnn_sequence": "recurrent",
+    "rnn_sequence_backward": "recurrent",
     "sgd_step": "optim",
+    "sigmoid": "activation",
+    "sigmoid_backward": "activation",
+    "silu": "activation",
+    "silu_backward": "activation",
+    "softmax": "softmax",
+    "softmax_backward": "softmax",
     "softmax_cross_entropy": "loss",
+    "standardize": "normalization",
+    "standardize_backward": "normalization",
+    "tanh": "activation",
+    "tanh_backward": "activation",
 }
 """Kernel name -> module of `kernels/cpu` that holds its compiled version."""
 
@@ -30,11 +68,15 @@ WORTH_COMPILING = 4096
 """Elements from which a compiled kernel beats NumPy's few passes and its own call overhead."""
 
 
+CHOICE = os.environ.get("MINIDL_KERNELS", "cpu")
+"""Start Python with MINIDL_KERNELS=reference, and every kernel is the specification."""
+
+
 def find(name: str, array: np.ndarray) -> Callable:
-    """The version of kernel `name` for this array. MINIDL_KERNELS=reference forces the specification."""
-    if name not in COMPILED or array.size < WORTH_COMPILING or array.dtype.kind != "f":
+    """The version of kernel `name` for this array."""
+    if array.size < WORTH_COMPILING or name not in COMPILED or array.dtype.kind != "f":
         return getattr(reference, name)
-    return _compiled(name, os.environ.get("MINIDL_KERNELS", "cpu"))
+    return _compiled(name, CHOICE)
 
 
 @functools.cache

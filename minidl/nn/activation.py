@@ -1,11 +1,12 @@
 """Activations as modules. The formulas are in `nn/functional/activations.py`, and so are their sources."""
 
 from minidl import ops
+from minidl.devices import check_device
 from minidl.nn import functional as F
 from minidl.nn import init
 from minidl.nn.module import Module, Parameter
 from minidl.nn.wrapped import Wrapped
-from minidl.tensor import Tensor, check_device
+from minidl.tensor import Tensor
 
 __all__ = [
     "CELU", "ELU", "GELU", "GLU", "SELU", "Hardsigmoid", "Hardswish", "Hardtanh", "LeakyReLU", "LogSigmoid",

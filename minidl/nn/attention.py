@@ -6,12 +6,13 @@ import math
 
 import numpy as np
 
+from minidl.devices import check_device
 from minidl.nn import functional as F
 from minidl.nn import init
 from minidl.nn.linear import Linear
 from minidl.nn.module import Module, Parameter
 from minidl.ops import cat, zeros
-from minidl.tensor import ShapeError, Tensor, check_device, same_dtype
+from minidl.tensor import ShapeError, Tensor, same_dtype
 
 __all__ = ["MultiheadAttention"]
 

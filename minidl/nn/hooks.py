@@ -15,6 +15,7 @@ from minidl.tensor import RemovableHandle, ShapeError, Tensor, is_grad_enabled
 def add_hook(module, row: str, hook, prepend: bool) -> RemovableHandle:
     """Put a hook last in a row of the module's hooks, or with `prepend` first."""
     hooks = vars(module).setdefault(row, OrderedDict())
+    vars(module)["_hooked"] = True
     handle = RemovableHandle(hooks)
     hooks[handle.id] = hook
     if prepend:

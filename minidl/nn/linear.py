@@ -3,10 +3,11 @@
 import math
 
 from minidl import ops
+from minidl.devices import check_device
 from minidl.nn import functional as F
 from minidl.nn import init
 from minidl.nn.module import Module, Parameter
-from minidl.tensor import Tensor, check_device
+from minidl.tensor import Tensor
 
 __all__ = ["Flatten", "Identity", "Linear"]
 

@@ -66,7 +66,9 @@ class Module:
 
     # What a new module starts with, so that a subclass need not call super().__init__().
     _kinds: Mapping = MappingProxyType({})  # name -> (Parameter, Module, or Tensor for a buffer; saved?)
+    _found: Mapping = MappingProxyType({})  # kind -> names: `_kinds` the other way round, when asked for
     _pre_hooks = _hooks = _backward_pre_hooks = _backward_hooks = MappingProxyType({})
+    _hooked = False  # was a hook ever registered?
 
     def forward(self, *args, **kwargs):
         """What the module computes; called by `module(...)`, which also calls the hooks."""
@@ -79,6 +81,7 @@ class Module:
 
     def _set_kind(self, name: str, kind: type, saved: bool = True) -> None:
         vars(self).setdefault("_kinds", {})[name] = kind, saved
+        vars(self)["_found"] = {}
 
     def __setattr__(self, name, value):
         own = kind = self._kind(name)
@@ -98,6 +101,7 @@ class Module:
         super().__delattr__(name)
         if name in self._kinds:
             del self._kinds[name]
+            vars(self)["_found"] = {}
 
     def _register(self, kind: type, name: str, value, saved: bool = True) -> None:
         what = _WORDS[kind][0]
@@ -130,8 +134,11 @@ class Module:
     # -- calls and hooks -----------------------------------------------------------------------------
 
     def __call__(self, *args, **kwargs):
-        if not (self._hooks or self._pre_hooks or self._backward_hooks or self._backward_pre_hooks):
-            return self.forward(*args, **kwargs)
+        if self._hooked:
+            return self._call_hooked(args, kwargs)
+        return self.forward(*args, **kwargs) if kwargs else self.forward(*args)
+
+    def _call_hooked(self, args: tuple, kwargs: dict):
         output, called = None, set()
         try:
             for pre_hook in list(self._pre_hooks.values()):
@@ -206,7 +213,11 @@ class Module:
 
     def _own(self, kind: type) -> dict:
         """Attributes of one kind in the order of definition, also those that are None."""
-        return {name: vars(self)[name] for name, (k, _) in self._kinds.items() if k is kind}
+        values, found = vars(self), self._found.get(kind)
+        if found is None:
+            found = [name for name, (k, _) in self._kinds.items() if k is kind]
+            values["_found"] = {**self._found, kind: found}
+        return {name: values[name] for name in found}
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """The modules directly inside, each once, with their names."""

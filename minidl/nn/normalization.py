@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from minidl import ops
+from minidl.devices import check_device
 from minidl.nn import functional as F
 from minidl.nn import init
 from minidl.nn.module import Module, Parameter
-from minidl.tensor import ShapeError, Tensor, check_device
+from minidl.tensor import ShapeError, Tensor
 
 __all__ = ["BatchNorm1d", "BatchNorm2d", "GroupNorm", "LayerNorm", "RMSNorm"]
 

@@ -16,13 +16,14 @@ import warnings
 
 import numpy as np
 
+from minidl.devices import check_device
 from minidl.nn import functional as F
 from minidl.nn import init
 from minidl.nn.functional import recurrent
 from minidl.nn.module import Module, Parameter
 from minidl.nn.utils.rnn import PackedSequence
 from minidl.ops import cat, relu, sigmoid, stack, tanh, zeros
-from minidl.tensor import ShapeError, Tensor, check_device
+from minidl.tensor import ShapeError, Tensor
 
 __all__ = ["GRU", "LSTM", "RNN", "GRUCell", "LSTMCell", "RNNBase", "RNNCell", "RNNCellBase"]
 
@@ -173,7 +174,7 @@ class RNNBase(_Recurrent):
                 h, ends = MODES[self.mode][1](x, [s[len(last)] for s in states], *weights, **way)
                 outputs.append(h)
                 last.append(ends)
-            x = cat(outputs, dim=1)
+            x = cat(outputs, dim=1) if self.bidirectional else outputs[0]
             if layer < self.num_layers - 1:
                 x = F.dropout(x, self.dropout, self.training)
         return x, [stack(ends) for ends in zip(*last, strict=True)]

@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from minidl.devices import check_device
 from minidl.nn import functional as F
 from minidl.nn import init
 from minidl.nn.attention import MultiheadAttention
@@ -22,7 +23,7 @@ from minidl.nn.linear import Linear
 from minidl.nn.module import Module
 from minidl.nn.normalization import LayerNorm
 from minidl.ops.dtypes import as_dtype
-from minidl.tensor import Tensor, check_device
+from minidl.tensor import Tensor
 
 __all__ = [
     "Transformer", "TransformerDecoder", "TransformerDecoderLayer", "TransformerEncoder",

@@ -25,6 +25,7 @@ class Wrapped(Module):
         cls.function = staticmethod(function)
         settings = list(inspect.signature(function).parameters.values())[tensors:]
         cls.__signature__ = inspect.Signature([p for p in settings if p.name not in without])
+        cls.setting_names = tuple(cls.__signature__.parameters)
 
     def __init__(self, *args, **settings):
         given = self.__signature__.bind(*args, **settings)
@@ -38,10 +39,12 @@ class Wrapped(Module):
     @property
     def settings(self) -> dict:
         """What the function is called with beside the tensors."""
-        return {name: getattr(self, name) for name in self.__signature__.parameters}
+        return {name: getattr(self, name) for name in self.setting_names}
 
     def forward(self, *tensors, **named):
-        return type(self).function(*tensors, **named, **self.settings)
+        if named or self.setting_names:
+            return self.function(*tensors, **named, **self.settings)
+        return self.function(*tensors)
 
     def extra_repr(self):
         return ", ".join(f"{k}={v!r}" for k, v in self.settings.items() if k != "inplace")

@@ -249,7 +249,8 @@ def square(input):
 @op
 def exp(input):
     """e ** input."""
-    out = np.exp(as_float(input))
+    x = as_float(input)
+    out = kernels.find("exp", x)(x)
     return out, (lambda g: g * out,)
 
 
@@ -298,15 +299,17 @@ def cos(input):
 @op
 def tanh(input):
     """(e^x - e^-x) / (e^x + e^-x)."""
-    out = np.tanh(as_float(input))
-    return out, (lambda g: g * (1 - out * out),)
+    x = as_float(input)
+    out = kernels.find("tanh", x)(x)
+    return out, (lambda g: kernels.find("tanh_backward", out)(g, out),)
 
 
 @op
 def sigmoid(input):
     """1 / (1 + e^-x)."""
-    out = 1 / (1 + np.exp(-as_float(input)))
-    return out, (lambda g: g * out * (1 - out),)
+    x = as_float(input)
+    out = kernels.find("sigmoid", x)(x)
+    return out, (lambda g: kernels.find("sigmoid_backward", out)(g, out),)
 
 
 @op
@@ -320,8 +323,8 @@ def erf(input):
 def relu(input):
     """max(input, 0); the gradient at 0 is 0."""
     refuse_bool(input)
-    out = np.maximum(input, 0)
-    return out, (lambda g: np.where(out <= 0, 0, g),)
+    out = kernels.find("relu", input)(input)
+    return out, (lambda g: kernels.find("relu_backward", out)(g, out),)
 
 
 @op

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from minidl import writes
 from minidl.ops import arithmetic as ops
 from minidl.ops import indexing, products, reductions, shapes
 from minidl.ops.creation import full_like, zeros_like
@@ -67,6 +68,7 @@ def _in_place(function):
             self.array, self.grad_fn, self.requires_grad = result.array, result.grad_fn, True
         else:
             self.array[...] = result.array
+            writes.note(self.array)
         return self
 
     change.__doc__ = f"In place: {function.__doc__}"

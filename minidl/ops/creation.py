@@ -10,8 +10,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from minidl.devices import check_device
 from minidl.ops.dtypes import PYTHON_DTYPES, as_dtype, float_dtype, narrow, result_dtype, scalar_dtype
-from minidl.tensor import Tensor, check_device
+from minidl.tensor import Tensor
 
 __all__ = [
     "Generator", "arange", "as_tensor", "default_generator", "empty", "empty_like", "eye", "from_numpy",

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from minidl import kernels, writes
 from minidl.ops.dtypes import narrow
 from minidl.ops.shapes import axis_of, broadcast_to, reshape
 from minidl.tensor import ShapeError, Tensor, _mode, explain, op
@@ -84,10 +85,7 @@ def _pick(x, picks):
 
 def add_rows(rows: np.ndarray, g: np.ndarray, count: int) -> np.ndarray:
     """out[i] = the sum of those g[j] with rows[j] = i.  rows (N,), g (N, D) -> (count, D)."""
-    out = np.zeros((count, g.shape[1]), g.dtype)
-    at = rows[:, None] * g.shape[1] + np.arange(g.shape[1])
-    np.add.at(out.reshape(-1), at.reshape(-1), g.reshape(-1))  # fast for flat arrays only
-    return out
+    return kernels.find("add_rows", g)(rows, g, count)
 
 
 def _add_at(x, picks, g) -> None:
@@ -146,6 +144,7 @@ def set_item(self: Tensor, index, value: Tensor | float) -> None:
     try:
         view, picks = _parse(index, self.shape)
         _put(self.array[view], picks, value)
+        writes.note(self.array)
     except (ValueError, IndexError, TypeError) as error:
         arrays = [self.array, index, value.array if isinstance(value, Tensor) else value]
         fix = "check the index and the value against the shape"

@@ -7,8 +7,7 @@ import math
 import re
 import string
 
-import numpy as np
-
+from minidl.kernels import products
 from minidl.ops.arithmetic import mul
 from minidl.ops.dtypes import refuse_bool
 from minidl.ops.shapes import diagonal, permute, reshape, unsqueeze
@@ -26,16 +25,16 @@ def _product(a, b):
     left, right = (a[None] if a.ndim == 1 else a), (b[:, None] if b.ndim == 1 else b)
     if right.ndim == 2:  # one large product instead of one for each matrix of a
         left = left.reshape(math.prod(left.shape[:-1]), left.shape[-1])
-    out = np.matmul(left, right)
+    out = products.matmul(left, right)
     shape = a.shape[:-1] if right.ndim == 2 else out.shape[:-2] + a.shape[-2:-1]
     full = out.shape
 
     def da(g):
-        d = g.reshape(full) @ right.swapaxes(-1, -2)
+        d = products.matmul(g.reshape(full), right.swapaxes(-1, -2))
         return d.reshape(a.shape) if right.ndim == 2 else d
 
     def db(g):
-        d = left.swapaxes(-1, -2) @ g.reshape(full)
+        d = products.matmul(left.swapaxes(-1, -2), g.reshape(full))
         return d.reshape(b.shape) if right.ndim == 2 else d
 
     return out.reshape(shape + b.shape[1:] if b.ndim == 1 else shape + b.shape[-1:]), (da, db)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from minidl import kernels
 from minidl.ops.arithmetic import maximum, minimum, sign_of
 from minidl.ops.dtypes import as_dtype, as_float, need_float, refuse_bool
 from minidl.ops.shapes import axes_of, axis_of
@@ -49,10 +50,10 @@ def _count(x, axes) -> int:
 @op
 def sum(input, dim=None, keepdim=False, *, dtype=None):
     """Sum over `dim` (all axes if None); whole numbers and booleans are summed in int64."""
-    axes = _axes(input, dim, keepdim)
+    axes, shape = _axes(input, dim, keepdim), input.shape
     dtype = as_dtype(dtype, input.dtype if input.dtype.kind == "f" else np.int64)
     out = input.sum(axis=axes, keepdims=keepdim, dtype=dtype)
-    return out, (lambda g: np.broadcast_to(_spread(g, axes, keepdim), input.shape),)
+    return out, (lambda g: np.broadcast_to(_spread(g, axes, keepdim), shape),)
 
 
 @op
@@ -60,10 +61,10 @@ def mean(input, dim=None, keepdim=False, *, dtype=None):
     """Mean over `dim` (all axes if None). The mean of nothing is nan."""
     x = input if dtype is None else input.astype(as_dtype(dtype))
     need_float(x, "a mean")
-    axes = _axes(x, dim, keepdim)
+    axes, shape = _axes(x, dim, keepdim), x.shape
     count = _count(x, axes)
     out = np.divide(x.sum(axis=axes, keepdims=keepdim), count, dtype=x.dtype)
-    return out, (lambda g: np.broadcast_to(_spread(g, axes, keepdim) / builtins.max(count, 1), x.shape),)
+    return out, (lambda g: np.broadcast_to(_spread(g, axes, keepdim) / builtins.max(count, 1), shape),)
 
 
 @op
@@ -87,7 +88,7 @@ def prod(input, dim=None, keepdim=False, *, dtype=None):
 @op
 def cumsum(input, dim, *, dtype=None):
     """Running sum along `dim`; whole numbers and booleans are summed in int64."""
-    axis, x = axis_of(dim, input.ndim), np.atleast_1d(input)
+    axis, x, shape = axis_of(dim, input.ndim), np.atleast_1d(input), input.shape
     dtype = as_dtype(dtype, x.dtype if x.dtype.kind == "f" else np.int64)
     wide = np.float64 if dtype.kind == "f" else dtype  # rounding adds up in float32
 
@@ -95,7 +96,7 @@ def cumsum(input, dim, *, dtype=None):
         return np.cumsum(a, axis=axis, dtype=wide).astype(dtype)
 
     def dx(g):
-        return np.flip(running(np.flip(np.atleast_1d(g), axis)), axis).reshape(input.shape)
+        return np.flip(running(np.flip(np.atleast_1d(g), axis)), axis).reshape(shape)
 
     return running(x).reshape(input.shape), (dx,)
 
@@ -350,31 +351,27 @@ def logsumexp(input, dim, keepdim=False):
     )
 
 
-def _below_top(input, dim, dtype):
-    """The input minus its largest value along `dim`, and that axis: no exponential of it overflows."""
+def _along(name, input, dim, dtype):
+    """Kernel `name` along `dim`, and its backward."""
     x = np.atleast_1d(input if dtype is None else input.astype(as_dtype(dtype)))
     need_float(x, "a softmax")
     axis = axis_of(dim, input.ndim)
-    return x - np.max(x, axis=axis, keepdims=True, initial=-np.inf), axis
+    out = kernels.find(name, x)(x, axis)
+    return out.reshape(input.shape), (
+        lambda g: kernels.find(f"{name}_backward", out)(g.reshape(out.shape), out, axis),
+    )
 
 
 @op
 def softmax(input, dim, dtype=None):
     """exp(input) / sum(exp(input)) along `dim`: positive numbers that add up to 1."""
-    x, axis = _below_top(input, dim, dtype)
-    out = np.exp(x)
-    out /= out.sum(axis=axis, keepdims=True)
-    return out.reshape(input.shape), (lambda g: out * (g - (g * out).sum(axis=axis, keepdims=True)),)
+    return _along("softmax", input, dim, dtype)
 
 
 @op
 def log_softmax(input, dim, dtype=None):
     """log(softmax(input)) along `dim`, without overflow."""
-    x, axis = _below_top(input, dim, dtype)
-    out = x - np.log(np.exp(x).sum(axis=axis, keepdims=True))
-    return out.reshape(input.shape), (
-        lambda g: g - np.exp(out) * np.atleast_1d(g).sum(axis=axis, keepdims=True),
-    )
+    return _along("log_softmax", input, dim, dtype)
 
 
 # -- norms -----------------------------------------------------------------------------------------

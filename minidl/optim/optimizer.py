@@ -16,6 +16,8 @@ from types import MappingProxyType
 
 import numpy as np
 
+from minidl import writes
+from minidl.quiet import quietly
 from minidl.tensor import Tensor, enable_grad
 
 IMPLEMENTATIONS = ("foreach", "fused", "capturable", "differentiable")
@@ -33,6 +35,7 @@ class FlatGroup:
         self.bounds = np.cumsum([0, *(p.numel() for p in parameters)]).tolist()
         self.weight = np.empty(self.bounds[-1], parameters[0].dtype)
         self.gradient = np.zeros_like(self.weight)
+        self.place = writes.Place(self.weight)
         for p, view, buffer in zip(parameters, *map(self.parts, (self.weight, self.gradient)), strict=True):
             view[...] = p.array
             gradient, p._grad = p._grad, None
@@ -71,6 +74,9 @@ class FlatGroup:
         ready = [p._grad is not None for p in self.parameters]
         if count:
             self.steps = [(n or 0) + 1 if go else n for n, go in zip(self.steps, ready, strict=True)]
+        if False not in ready and len(set(self.steps)) == 1:  # the usual case, without the search for cuts
+            yield slice(0, self.bounds[-1]), self.steps[0]
+            return
         marks = list(zip(ready, self.steps, strict=True))
         cuts = [i for i, (before, mark) in enumerate(itertools.pairwise(marks), 1) if mark != before]
         for first, end in itertools.pairwise([0, *cuts, len(marks)]):
@@ -101,7 +107,7 @@ class Optimizer:
         self.defaults = defaults
         self.param_groups: list[dict] = []
         self._flat: list[list[FlatGroup]] = []  # of each group, one a dtype
-        self._views: list[list[np.ndarray]] = []  # of each group, the arrays of its parameters as laid out
+        self._views: list[np.ndarray] = []  # the arrays of all parameters as laid out
         for group in params if isinstance(params[0], dict) else [{"params": params}]:
             self.add_param_group(group)
         self._arranged()
@@ -151,11 +157,11 @@ class Optimizer:
 
     def _arranged(self) -> list[list[FlatGroup]]:
         """The flat arrays of each group; laid out anew if parameters or their arrays were replaced."""
-        arrays = [[p.array for p in group["params"]] for group in self.param_groups]
-        if len(arrays) != len(self._views) or not all(map(_same_objects, arrays, self._views)):
+        arrays = [p.array for group in self.param_groups for p in group["params"]]
+        if len(arrays) != len(self._views) or not all(map(operator.is_, arrays, self._views)):
             state = self.state
             self._flat = [self._lay_out(group, state) for group in self.param_groups]
-            self._views = [[p.array for p in group["params"]] for group in self.param_groups]
+            self._views = [p.array for group in self.param_groups for p in group["params"]]
         return self._flat
 
     def _lay_out(self, group: dict, state: Mapping) -> list[FlatGroup]:
@@ -175,7 +181,6 @@ class Optimizer:
                 elif p._grad is not None:
                     p._grad[...] = 0
 
-    @np.errstate(all="ignore")  # inf and nan are answers, as in PyTorch
     def step(self, closure: Callable | None = None):
         """Change every parameter that has a gradient.
 
@@ -187,15 +192,18 @@ class Optimizer:
             with enable_grad():
                 loss = closure()
         for group, flats in zip(self.param_groups, self._arranged(), strict=True):
-            starts = self._starts(group)
-            needed = any(start is not None for start in starts.values())
             for flat in flats:
-                state = [None if s is None else flat.buffer(name, s) for name, s in starts.items()]
-                for where, step in flat.runs(count=needed):
-                    g = flat.gradient[where]
-                    rest = [None if buffer is None else buffer[where] for buffer in state]
-                    self._update(group, step, flat.weight[where], -g if group.get("maximize") else g, *rest)
+                quietly(self._step, (group, flat))
         return loss
+
+    def _step(self, group: dict, flat: FlatGroup) -> None:
+        starts = self._starts(group)
+        state = [None if start is None else flat.buffer(name, start) for name, start in starts.items()]
+        for where, step in flat.runs(count=any(buffer is not None for buffer in state)):
+            g = flat.gradient[where]
+            rest = [None if buffer is None else buffer[where] for buffer in state]
+            self._update(group, step, flat.weight[where], -g if group.get("maximize") else g, *rest)
+        flat.place.written()
 
     # -- state ---------------------------------------------------------------------------------------
 
@@ -258,10 +266,6 @@ class Optimizer:
             raise ValueError(f"the loaded state is not one of {type(self).__name__}: it lacks {lacking}")
         kept = {k: group[k] for k in ("params", *IMPLEMENTATIONS) if k in group}
         return {**group, **copy.deepcopy(saved), **kept}
-
-
-def _same_objects(a: list, b: list) -> bool:
-    return len(a) == len(b) and all(map(operator.is_, a, b))
 
 
 def _names_and_tensors(params) -> tuple[list[str], list[Tensor]]:

@@ -1,6 +1,10 @@
 """Splitting work over threads: everything is covered once, errors come through, limits are kept."""
 
+import os
+import subprocess
+import sys
 import threading
+import time
 
 import pytest
 
@@ -45,3 +49,86 @@ def test_the_number_of_threads(monkeypatch):
     monkeypatch.delenv("MINIDL_NUM_THREADS")
     monkeypatch.setenv("OMP_NUM_THREADS", "many")
     assert threads.thread_count() >= 1
+
+
+@pytest.mark.parametrize("pause", [0, 0.05], ids=["spinning", "asleep"])
+def test_workers_take_up_work_again(monkeypatch, pause):
+    """Soon after the last part they still spin; later they have to be woken."""
+    monkeypatch.setenv("MINIDL_NUM_THREADS", "2")
+    for i in range(20):
+        parts = []
+        threads.split(2, MUCH, lambda start, stop, to=parts: to.append((start, stop)))
+        assert sorted(parts) == [(0, 1), (1, 2)]
+        if i < 4:
+            time.sleep(pause)
+
+
+def test_work_asked_for_inside_of_work_is_done_without_help(monkeypatch):
+    monkeypatch.setenv("MINIDL_NUM_THREADS", "2")
+    seen = []
+
+    def part(start, stop):
+        threads.split(4, MUCH, lambda a, b: seen.append((start, a, b)))
+
+    threads.split(2, MUCH, part)
+    assert sorted(seen) == [(0, 0, 2), (0, 2, 4), (1, 0, 2), (1, 2, 4)]
+
+
+def test_parts_are_the_same_without_help(monkeypatch):
+    """Sums over parts must not depend on whether the machine was busy."""
+    monkeypatch.setenv("MINIDL_NUM_THREADS", "3")
+    monkeypatch.setattr(threads._pool, "rest_until", float("inf"))
+    seen = []
+    threads.split(9, MUCH, lambda start, stop: seen.append((start, stop, threading.current_thread())))
+    mine = threading.current_thread()
+    assert sorted(seen, key=lambda part: part[0]) == [(0, 3, mine), (3, 6, mine), (6, 9, mine)]
+
+
+def test_help_that_costs_more_than_it_brings_ends_for_a_while(monkeypatch):
+    monkeypatch.setenv("MINIDL_NUM_THREADS", "2")
+    monkeypatch.setattr(threads._pool, "rest_until", 0.0)
+    mine = threading.current_thread()
+    threads.split(2, MUCH, lambda start, stop: time.sleep(0 if threading.current_thread() is mine else 0.02))
+    if threads._pool.rest_until == 0:  # the worker came too late to take a part
+        pytest.skip("the machine is too busy to show it")
+    assert threads._pool.rest_until > time.perf_counter()
+
+
+def test_threads_that_work_at_once(monkeypatch):
+    """One has the pool, the others do their work themselves; nobody waits for nobody."""
+    monkeypatch.setenv("MINIDL_NUM_THREADS", "2")
+    totals = [0] * 4
+
+    def run(i):
+        for _ in range(200):
+            parts = []
+            threads.split(10, MUCH, lambda start, stop, to=parts: to.extend(range(start, stop)))
+            totals[i] += sum(parts)
+
+    runners = [threading.Thread(target=run, args=(i,)) for i in range(4)]
+    for runner in runners:
+        runner.start()
+    for runner in runners:
+        runner.join(30)
+    assert totals == [200 * 45] * 4
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.filterwarnings("ignore:This process.*multi-threaded:DeprecationWarning")
+def test_a_forked_child_makes_threads_of_its_own(monkeypatch):
+    monkeypatch.setenv("MINIDL_NUM_THREADS", "2")
+    threads.split(2, MUCH, lambda start, stop: None)
+    child = os.fork()
+    if child == 0:
+        parts = []
+        threads.split(2, MUCH, lambda start, stop: parts.append(start))
+        os._exit(0 if sorted(parts) == [0, 1] else 1)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def test_a_process_with_sleeping_workers_ends(tmp_path):
+    code = "from minidl.kernels import threads; threads.split(2, 1e9, lambda a, b: print(a, b))"
+    env = {**os.environ, "MINIDL_NUM_THREADS": "2"}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=30)
+    assert sorted(done.stdout.split("\n")) == ["", "0 1", "1 2"]
+    assert (done.returncode, done.stderr) == (0, "")

@@ -25,6 +25,11 @@ SAMPLES = {
         ),
         (lambda m, a, y: m.F.cross_entropy(a, y), (3,), Values(1)),
     ],
+    "mean_squared_error": [
+        (lambda m, a, b: m.F.mse_loss(a, b), (3, 4), (3, 4)),
+        (lambda m, a, b: m.F.mse_loss(a, b) * 3, (5,), (5,)),
+        (lambda m, a, b: m.F.mse_loss(a, b), (), ()),
+    ],
     "softmax_cross_entropy": [
         (lambda m, a, y: m.F.cross_entropy(a, y), (4, 3), LABELS),
         (lambda m, a, y: m.F.cross_entropy(a * 100, y), (4, 3), LABELS),
@@ -46,7 +51,6 @@ SAMPLES = {
 }
 
 COMPOSED = [
-    (lambda m, a, b: m.F.mse_loss(a, b), (3, 4), (3, 4)),
     (lambda m, a, b, w: m.F.mse_loss(a, b, weight=w), (3, 4), (3, 4), Constant((3, 4))),
     (lambda m, a, b: m.F.l1_loss(a, b, reduction="none"), (3, 4), (3, 4)),
     (lambda m, a, b: m.F.huber_loss(a, b, delta=0.4), (3, 4), (3, 4)),

@@ -1,15 +1,15 @@
 """Samples of minidl/nn/functional/recurrent.py, through the layers that use it."""
 
 
-def run(m, layer, names, weights, *args):
-    """All that the layer gives, as one vector, with these tensors as its parameters."""
+def run(m, layer, names, weights, *args, part=None):
+    """All that the layer gives, or one part, as one vector, with these tensors as its parameters."""
     weights = dict(zip(names.split(), weights, strict=True))
     if hasattr(m, "func"):  # PyTorch
         out = m.func.functional_call(layer, weights, args)
     else:
         vars(layer).update(weights)
         out = layer(*args)
-    return m.cat([t.flatten() for t in flat(out)])
+    return m.cat([t.flatten() for t in flat(out if part is None else out[part])])
 
 
 def flat(out):
@@ -43,6 +43,12 @@ def shapes(gates, outputs=2):
 SEQUENCE, STATE = (4, 5, 3), (1, 5, 2)
 
 SAMPLES = {
+    "last_state": [
+        (
+            lambda m, x, h, c, *ws: run(m, m.nn.LSTM(3, 2, dtype=x.dtype), BIASED, ws, x, (h, c), part=1),
+            SEQUENCE, STATE, STATE, *shapes(4),
+        ),
+    ],
     "rnn_sequence": [
         (rnn, SEQUENCE, STATE, *shapes(1)),
         (lambda m, *ts: rnn(m, *ts, nonlinearity="relu"), SEQUENCE, STATE, *shapes(1)),

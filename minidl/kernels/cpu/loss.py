@@ -1,35 +1,47 @@
-"""Softmax cross-entropy, compiled: one row at a time while it is in the cache.
+"""Softmax cross-entropy, compiled: loss and gradient of some rows at a time while they are in the cache.
 
-The row's largest value, its exponentials, their sum and the gradient need four walks over C numbers; done
-row by row they all hit the first-level cache, and no temporary of shape (N, C) is made but the gradient.
+The loop nest is that of `softmax.py`. The exponentials are written where the gradient is wanted, so no
+temporary of shape (N, C) is made. The losses of rows are added up at the end, in one order for any number of
+threads.
 """
 
 import numpy as np
-from numba import njit
+
+from minidl.kernels import reference
+from minidl.kernels.cpu.activation import in_order
+from minidl.kernels.cpu.compiling import compiled
+from minidl.kernels.cpu.softmax import WORK, exponentials, f32, rows_of_a_group, total_of
+from minidl.kernels.threads import split
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _softmax_cross_entropy(logits, labels, dlogits):
-    n, classes = logits.shape
-    loss = 0.0
-    for i in range(n):
-        row, out = logits[i], dlogits[i]
-        top = row.max()
-        total = row[0] - row[0]  # zero of the row's own type
-        for c in range(classes):
-            out[c] = np.exp(row[c] - top)
-            total += out[c]
-        loss += np.log(total) - (row[labels[i]] - top)
-        scale = 1 / (total * n)
-        for c in range(classes):
-            out[c] *= scale
-        out[labels[i]] -= 1 / n
-    return loss / n
+@compiled
+def _softmax_cross_entropy(logits, labels, losses, dlogits, share):
+    """share: 1 / N. N may be more than the rows of this part."""
+    step = rows_of_a_group(logits.shape[1])
+    tops = np.empty(step, np.float32)
+    for start in range(0, len(logits), step):
+        part = dlogits[start : start + step]
+        exponentials(logits[start : start + step], part, tops)
+        for i in range(len(part)):
+            row, label = part[i], labels[start + i]
+            total = total_of(row)
+            losses[start + i] = np.log(np.float64(total)) - (logits[start + i, label] - tops[i])
+            scale = share / total
+            for j in range(len(row)):
+                row[j] *= scale
+            row[label] -= share
 
 
 def softmax_cross_entropy(logits, labels):
     """`reference.softmax_cross_entropy`."""
-    logits = np.ascontiguousarray(logits)
-    dlogits = np.empty_like(logits)
-    loss = _softmax_cross_entropy(logits, np.ascontiguousarray(labels), dlogits)
-    return logits.dtype.type(loss), dlogits
+    if logits.dtype != np.float32 or not logits.size:
+        return reference.softmax_cross_entropy(logits, labels)
+    n = len(logits)
+    losses, dlogits = np.empty(n), np.empty(logits.shape, np.float32)
+    arrays = in_order(logits), in_order(labels.astype(np.int64, copy=False)), losses, dlogits
+
+    def part(start, stop):
+        _softmax_cross_entropy(*[a[start:stop] for a in arrays], f32(1 / n))
+
+    split(n, WORK * logits.size, part)
+    return f32(losses.mean()), dlogits

@@ -1,16 +1,18 @@
-"""The micro-kernel: a small matrix product that stays in the registers of the processor.
+"""Two small pieces of code written in LLVM's language, because Numba's own vectoriser reaches a third of it.
 
-    for k in range(K):                       one step: MR * NV fused multiply-adds
-        for m in range(MR):                  MR rows of A, each value spread over a whole vector
-            for v in range(NV):              NV vectors of B, WIDTH floats each
-                c[m][v] += A[m, k] * B[k][v]
+The micro-kernel is a small product of which all sums stay in the registers of the processor:
 
-The MR * NV sums never leave the registers until the end, each loaded vector of B serves MR multiply-adds,
-and the loads hide behind the arithmetic: near the peak of the machine (Goto & van de Geijn 2008). Rows of A
-and of B may lie at a fixed distance or where a table of offsets says, and that is the whole of a convolution
-without copying windows: the table holds where each entry of the kernel looks.
+    for k in range(K):                       one step: rows * vectors fused multiply-adds
+        for m in range(rows):                a number spread over a whole vector, or a vector
+            for v in range(vectors):         vectors of WIDTH floats
+                c[m][v] += A[m, k] * B[v, k]
 
-Numba's own vectoriser reaches a third of this; so the loop is written in LLVM's language.
+Each loaded vector serves several multiply-adds and the loads hide behind the arithmetic: near the peak of the
+machine (Goto & van de Geijn 2008). Where B[v, k] lies is said by two tables of offsets, one for v and one for
+k. So a kernel that moves over an image needs no copies of its windows: the tables hold where it looks.
+
+The other piece turns a square of WIDTH x WIDTH floats in registers, so that images become lanes of vectors.
+Beside them lie the largest of a window, and the smallest step of all, `copy`.
 """
 
 import llvmlite.binding as llvm
@@ -20,97 +22,219 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 _FEATURES = llvm.get_host_cpu_features()
-WIDTH, ROWS, VECTORS = (
-    (16, 8, 3) if _FEATURES.get("avx512f") else (8, 4, 3) if _FEATURES.get("avx2") else (4, 4, 3)
-)
-"""Floats in a vector; rows and vectors whose sums fit into 32 (AVX-512) or 16 registers."""
+WIDTH = 16 if _FEATURES.get("avx512f") else 8 if _FEATURES.get("avx2") else 4
+"""Floats in a vector."""
+BLOCKS = ((8, 3), (6, 4), (1, 8)) if WIDTH == 16 else ((4, 3), (6, 2), (1, 8))
+"""(rows, vectors) of micro-kernels: their sums fit into 32 (AVX-512) or 16 registers."""
 
 _INT, _FLOAT = ir.IntType(64), ir.FloatType()
-_VECTOR = ir.VectorType(_FLOAT, WIDTH)
+_VECTOR, _OFFSETS = ir.VectorType(_FLOAT, WIDTH), ir.VectorType(ir.IntType(32), WIDTH)
 
 
 class _Emitter:
-    """Pieces of LLVM code for one micro-kernel. Addresses are in bytes, strides and offsets in floats."""
+    """Pieces of LLVM code. Addresses are in bytes, strides and offsets in floats."""
 
     def __init__(self, builder):
         self.builder = builder
-        shape = ir.FunctionType(_VECTOR, [_VECTOR] * 3)
-        name = f"llvm.fma.v{WIDTH}f32"
-        self.fma = cgutils.get_or_insert_function(builder.module, shape, name)
 
     def bytes(self, floats):
         return self.builder.mul(floats, _INT(4))
 
-    def load_offset(self, table, i):
-        """The i-th entry of a table of int64 offsets, in bytes."""
-        pointer = self.builder.inttoptr(self.builder.add(table, i), _INT.as_pointer())
-        return self.bytes(self.builder.load(pointer))
+    def move(self, address, table, i):
+        """The address moved by the i-th offset of a table of int64."""
+        entry = self.builder.add(table, self.builder.mul(i, _INT(8)))
+        offset = self.builder.load(self.builder.inttoptr(entry, _INT.as_pointer()))
+        return self.builder.add(address, self.bytes(offset))
 
-    def vector(self, address, v: int):
-        """A pointer to the v-th vector from this address on."""
-        moved = self.builder.add(address, _INT(4 * WIDTH * v))
-        return self.builder.inttoptr(moved, _VECTOR.as_pointer())
+    def load(self, address):
+        return self.builder.load(self.builder.inttoptr(address, _VECTOR.as_pointer()), align=4)
+
+    def store(self, vector, address):
+        self.builder.store(vector, self.builder.inttoptr(address, _VECTOR.as_pointer()), align=4)
 
     def spread(self, address):
-        """The float at this address in every place of a vector."""
+        """The float at this address in every lane of a vector."""
+        value = self.builder.load(self.builder.inttoptr(address, _FLOAT.as_pointer()))
+        first = self.builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), value, ir.IntType(32)(0))
+        return self.shuffle(first, first, [0] * WIDTH)
+
+    def shuffle(self, a, b, lanes):
+        """A vector of these lanes of a (from 0) and b (from WIDTH)."""
+        return self.builder.shuffle_vector(a, b, ir.Constant(_OFFSETS, lanes))
+
+    def exchange(self, a, b, distance: int):
+        """Two rows exchange the lanes whose numbers differ in one bit: a keeps those where it is 0."""
+        upper = [i if not i & distance else WIDTH + i - distance for i in range(WIDTH)]
+        lower = [i + distance if not i & distance else WIDTH + i for i in range(WIDTH)]
+        return self.shuffle(a, b, upper), self.shuffle(a, b, lower)
+
+    def sum_lanes(self, vectors):
+        """Vectors of the sums over the lanes of each of these vectors, filled up with zeros."""
+        distance = 1
+        while distance < WIDTH:
+            vectors = vectors + [ir.Constant(_VECTOR, [0.0] * WIDTH)] * (len(vectors) % 2)
+            pairs = [self.exchange(*pair, distance) for pair in zip(vectors[::2], vectors[1::2], strict=True)]
+            vectors = [self.builder.fadd(a, b) for a, b in pairs]
+            distance *= 2
+        return vectors
+
+    def load_offsets(self, address):
+        """WIDTH offsets from a table of int32."""
+        return self.builder.load(self.builder.inttoptr(address, _OFFSETS.as_pointer()), align=4)
+
+    def gather(self, source, offsets):
+        """The floats at these offsets from `source`."""
+        b, lanes = self.builder, ir.VectorType(_INT, WIDTH)
+        first = b.insert_element(ir.Constant(lanes, ir.Undefined), source, ir.IntType(32)(0))
+        start = b.shuffle_vector(first, first, ir.Constant(_OFFSETS, [0] * WIDTH))
+        moved = b.add(
+            start, b.shl(b.zext(offsets, lanes), ir.Constant(lanes, [2] * WIDTH))
+        )  # 4 bytes a float
+        pointers = b.inttoptr(moved, ir.VectorType(_FLOAT.as_pointer(), WIDTH))
+        every = ir.Constant(ir.VectorType(ir.IntType(1), WIDTH), [1] * WIDTH)
+        shape = ir.FunctionType(_VECTOR, [pointers.type, ir.IntType(32), every.type, _VECTOR])
+        name = f"llvm.masked.gather.v{WIDTH}f32.v{WIDTH}p0"
+        function = cgutils.get_or_insert_function(b.module, shape, name)
+        return b.call(function, [pointers, ir.IntType(32)(4), every, ir.Constant(_VECTOR, ir.Undefined)])
+
+    def multiply_add(self, a, b, c):
+        shape = ir.FunctionType(_VECTOR, [_VECTOR] * 3)
+        name = f"llvm.fma.v{WIDTH}f32"
+        return self.builder.call(cgutils.get_or_insert_function(self.builder.module, shape, name), [a, b, c])
+
+    def loop(self, steps, start, body):
+        """`body(k, values) -> values` for k in range(steps), from `start` on; returns the last values."""
         b = self.builder
-        value = b.load(b.inttoptr(address, _FLOAT.as_pointer()))
-        first = b.insert_element(ir.Constant(_VECTOR, ir.Undefined), value, ir.IntType(32)(0))
-        same = ir.Constant(ir.VectorType(ir.IntType(32), WIDTH), [0] * WIDTH)
-        return b.shuffle_vector(first, ir.Constant(_VECTOR, ir.Undefined), same)
+        before, loop, done = b.block, b.append_basic_block(), b.append_basic_block()
+        b.cbranch(b.icmp_signed(">", steps, _INT(0)), loop, done)
+        b.position_at_end(loop)
+        k, values = b.phi(_INT), [b.phi(v.type) for v in start]
+        new = body(k, values)
+        following = b.add(k, _INT(1))
+        for phi, first, last in zip([k, *values], [_INT(0), *start], [following, *new], strict=True):
+            phi.add_incoming(first, before)
+            phi.add_incoming(last, b.block)
+        b.cbranch(b.icmp_signed("<", following, steps), loop, done)
+        b.position_at_end(done)
+        results = [b.phi(v.type) for v in start]
+        for phi, first, last in zip(results, start, new, strict=True):
+            phi.add_incoming(first, before)
+            phi.add_incoming(last, loop)
+        return results
 
 
-def micro_kernel(rows: int, vectors: int, a_table: bool = False, b_table: bool = False, add: bool = False):
-    """An intrinsic `kernel(a, a_rows, a_step, b, b_steps, c, c_row, K)` for C (rows, vectors * WIDTH).
+def micro_kernel(rows: int, vectors: int, spread: bool):
+    """An intrinsic `kernel(a, a_row, a_step, b, b_columns, b_steps, c, c_row, c_columns, start, K)`.
 
-    C[m] = (C[m] if `add` else 0) + sum over k of A[m, k] B[k], with A[m, k] at a + a_rows * m + a_step * k
-    (a_table: at a + a_rows[m] + a_step * k) and B[k] at b + b_steps * k (b_table: at b + b_steps[k]).
-    Arguments a, b, c and tables are addresses; all others, and what the tables hold, count floats.
+    C[m, v] = start[m] + sum over k of A[m, k] B[v, k], vectors of WIDTH floats: B[v, k] at b + b_columns[v] +
+    b_steps[k], C[m, v] at c + c_row m + c_columns[v]. a, b, c, start and the tables are addresses; all
+    others, and what the tables hold, count floats.
+
+    spread: A[m, k], at a + a_row m + a_step k, is one float for all lanes. If not, it is a vector, and the
+    sums over lanes of all C[m, v] are added to the floats from c on, one after the other; what follows them
+    up to a whole vector is spoilt, and c_row, c_columns and start mean nothing.
     """
 
     def emit(context, builder, signature, args):
         e = _Emitter(builder)
-        a, a_rows, a_step, b, b_steps, c, c_row, steps = args
-        row_starts = [
-            e.load_offset(a_rows, _INT(8 * m)) if a_table else e.bytes(builder.mul(a_rows, _INT(m)))
-            for m in range(rows)
-        ]
-        c_rows = [builder.add(c, e.bytes(builder.mul(c_row, _INT(m)))) for m in range(rows)]
-        places = [(m, v) for m in range(rows) for v in range(vectors)]
-        zero = ir.Constant(_VECTOR, [0.0] * WIDTH)
-        start = [builder.load(e.vector(c_rows[m], v), align=4) if add else zero for m, v in places]
+        a, a_row, a_step, b, b_columns, b_steps, c, c_row, c_columns, start, steps = args
+        a_rows = [e.bytes(builder.mul(a_row, _INT(m))) for m in range(rows)]
+        b_starts = [e.move(b, b_columns, _INT(v)) for v in range(vectors)]
+        first, get = [ir.Constant(_VECTOR, [0.0] * WIDTH)] * (rows * vectors), e.load
+        if spread:
+            first = [e.spread(builder.add(start, _INT(4 * m))) for m in range(rows) for _ in range(vectors)]
+            get = e.spread
 
-        before, loop, done = builder.block, builder.append_basic_block(), builder.append_basic_block()
-        builder.cbranch(builder.icmp_signed(">", steps, _INT(0)), loop, done)
-        builder.position_at_end(loop)
-        k, a_now, b_now = builder.phi(_INT), builder.phi(_INT), builder.phi(_INT)
-        sums = [builder.phi(_VECTOR) for _ in places]
-        for phi, value in zip([k, a_now, b_now, *sums], [_INT(0), a, b, *start], strict=True):
-            phi.add_incoming(value, before)
-        b_row = builder.add(b, e.load_offset(b_steps, builder.mul(k, _INT(8)))) if b_table else b_now
-        loaded = [builder.load(e.vector(b_row, v), align=4) for v in range(vectors)]
-        new = []
-        for m in range(rows):
-            weight = e.spread(builder.add(a_now, row_starts[m]))
-            new += [builder.call(e.fma, [weight, loaded[v], sums[m * vectors + v]]) for v in range(vectors)]
-        after = [builder.add(k, _INT(1)), builder.add(a_now, e.bytes(a_step))]
-        after.append(b_now if b_table else builder.add(b_now, e.bytes(b_steps)))
-        for phi, value in zip([k, a_now, b_now, *sums], [*after, *new], strict=True):
-            phi.add_incoming(value, loop)
-        builder.cbranch(builder.icmp_signed("<", after[0], steps), loop, done)
+        def step(k, values):
+            a_now, *sums = values
+            seen = e.move(_INT(0), b_steps, k)
+            loaded = [e.load(builder.add(at, seen)) for at in b_starts]
+            new = []
+            for m in range(rows):
+                factor = get(builder.add(a_now, a_rows[m]))
+                new += [e.multiply_add(factor, loaded[v], sums[m * vectors + v]) for v in range(vectors)]
+            return [builder.add(a_now, e.bytes(a_step)), *new]
 
-        builder.position_at_end(done)
-        for (m, v), first, last in zip(places, start, new, strict=True):
-            total = builder.phi(_VECTOR)
-            total.add_incoming(first, before)
-            total.add_incoming(last, loop)
-            sums[m * vectors + v] = total
-        for (m, v), total in zip(places, sums, strict=True):
-            builder.store(total, e.vector(c_rows[m], v), align=4)
+        _, *sums = e.loop(steps, [a, *first], step)
+        if spread:
+            c_rows = [builder.add(c, e.bytes(builder.mul(c_row, _INT(m)))) for m in range(rows)]
+            targets = [e.move(row, c_columns, _INT(v)) for row in c_rows for v in range(vectors)]
+        else:
+            sums = e.sum_lanes(sums)
+            targets = [builder.add(c, _INT(4 * WIDTH * i)) for i in range(len(sums))]
+            sums = [builder.fadd(e.load(at), total) for at, total in zip(targets, sums, strict=True)]
+        for total, target in zip(sums, targets, strict=True):
+            e.store(total, target)
         return context.get_dummy_value()
 
     @intrinsic
-    def kernel(typing, a, a_rows, a_step, b, b_steps, c, c_row, steps):
-        return types.void(*[types.intp] * 8), emit
+    def kernel(typing, a, a_row, a_step, b, b_columns, b_steps, c, c_row, c_columns, start, steps):
+        return types.void(*[types.intp] * 11), emit
 
     return kernel
+
+
+@intrinsic
+def turn(typing, source, source_rows, target, target_rows):
+    """Transpose: WIDTH rows of WIDTH floats, at source + source_rows[i], become rows at target + target_rows.
+
+    Rows whose numbers differ in one bit exchange lanes, bit after bit.
+    """
+
+    def emit(context, builder, signature, args):
+        e = _Emitter(builder)
+        source, source_rows, target, target_rows = args
+        rows = [e.load(e.move(source, source_rows, _INT(i))) for i in range(WIDTH)]
+        distance = 1
+        while distance < WIDTH:
+            for i in range(WIDTH):
+                if not i & distance:
+                    rows[i], rows[i | distance] = e.exchange(rows[i], rows[i | distance], distance)
+            distance *= 2
+        for j, row in enumerate(rows):
+            e.store(row, e.move(target, target_rows, _INT(j)))
+        return context.get_dummy_value()
+
+    return types.void(*[types.intp] * 4), emit
+
+
+@intrinsic
+def copy(typing, source, target):
+    """Copy one float from address to address."""
+
+    def emit(context, builder, signature, args):
+        source, target = (builder.inttoptr(address, _FLOAT.as_pointer()) for address in args)
+        builder.store(builder.load(source), target)
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.intp), emit
+
+
+@intrinsic
+def largest(typing, source, offsets, next_tap, taps, values, index):
+    """The largest of several floats, for WIDTH places, and its offset from `source` (int32).
+
+    Tap k of place i is source[offsets[k * next_tap + i]]; of equal ones the first counts, of nan the last.
+    All but `next_tap` and `taps` are addresses.
+    """
+
+    def emit(context, builder, signature, args):
+        e = _Emitter(builder)
+        source, offsets, next_tap, taps, values, index = args
+        start = e.load_offsets(offsets)
+        found = [e.gather(source, start), start]
+
+        def step(k, found):
+            best, at = found
+            seen_at = e.load_offsets(builder.add(offsets, e.bytes(builder.mul(next_tap, k))))
+            seen = e.gather(source, seen_at)
+            better = builder.fcmp_ordered(">", seen, best)
+            better = builder.or_(better, builder.fcmp_unordered("uno", seen, seen))
+            return [builder.select(better, seen, best), builder.select(better, seen_at, at)]
+
+        best, at = e.loop(taps, found, step)
+        e.store(best, values)
+        builder.store(at, builder.inttoptr(index, _OFFSETS.as_pointer()), align=4)
+        return context.get_dummy_value()
+
+    return types.void(*[types.intp] * 6), emit

@@ -12,7 +12,10 @@ import math
 
 import numpy as np
 
-__all__ = ["convolution", "convolution_backward_input", "convolution_backward_weight", "fold", "unfold"]
+__all__ = [
+    "convolution", "convolution_backward_bias", "convolution_backward_input", "convolution_backward_weight",
+    "fold", "unfold",
+]  # fmt: skip
 
 
 def _frame(size, kernel, out, stride, padding, dilation):
@@ -65,8 +68,8 @@ def fold(columns, size, stride, padding, dilation):
     return padded[inside]
 
 
-def convolution(x, weight, out, stride, padding, dilation, groups):
-    """y[n, o, i] = sum over c, k of weight[o, c, k] x[n, c, i * stride + k * dilation - padding].
+def convolution(x, weight, out, stride, padding, dilation, groups, bias=None):
+    """y[n, o, i] = bias[o] + sum over c, k of weight[o, c, k] x[n, c, i * stride + k * dilation - padding].
 
     With groups, the o-th output sees only the channels c of its own group.
 
@@ -74,13 +77,17 @@ def convolution(x, weight, out, stride, padding, dilation, groups):
         x: (N, C, *size).
         weight: (O, C / groups, *kernel).
         out: the number of places along each axis.
+        bias: (O,) or None.
 
     Returns:
         (N, O, *out).
     """
     columns = unfold(x, weight.shape[2:], out, stride, padding, dilation)
     columns = columns.reshape(len(x), groups, math.prod(weight.shape[1:]), math.prod(out))
-    return np.matmul(_by_group(weight, groups), columns).reshape(len(x), len(weight), *out)
+    y = np.matmul(_by_group(weight, groups), columns).reshape(len(x), len(weight), *out)
+    if bias is not None:
+        y += bias.reshape(-1, *[1] * len(out))
+    return y
 
 
 def convolution_backward_input(g, weight, size, stride, padding, dilation, groups):
@@ -104,6 +111,11 @@ def convolution_backward_weight(g, x, kernel, stride, padding, dilation, groups)
     columns = columns.reshape(len(x), groups, math.prod(shape[1:]), places)
     per_group = g.reshape(len(g), groups, g.shape[1] // groups, places)
     return np.matmul(per_group, columns.swapaxes(2, 3)).sum(0).reshape(shape)
+
+
+def convolution_backward_bias(g):
+    """dL/dbias (O,) of `convolution`, from g (N, O, *out): the sum over images and places."""
+    return g.sum(axis=(0, *range(2, g.ndim)))
 
 
 def _by_group(weight, groups):

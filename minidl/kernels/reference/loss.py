@@ -17,13 +17,15 @@ def softmax_cross_entropy(logits, labels):
     Returns:
         The loss in nats (0-d) and d loss / d logits (N, C).
     """
-    n = len(logits)
-    rows = np.arange(n)
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    exps = np.exp(shifted)
-    total = exps.sum(axis=1, keepdims=True)
-    loss = (np.log(total[:, 0]) - shifted[rows, labels]).mean(dtype=logits.dtype)
-    dlogits = exps / total
-    dlogits[rows, labels] -= 1
-    dlogits /= n
-    return loss, dlogits
+    n, classes = logits.shape
+    right = np.arange(0, logits.size, classes) + labels  # where the labels stand, counted through all rows
+    d = np.subtract(logits, np.maximum.reduce(logits, 1, keepdims=True), order="C")
+    flat = d.ravel()
+    picked = flat[right]
+    np.exp(d, d)
+    total = np.add.reduce(d, 1, keepdims=True)
+    loss = (np.add.reduce(np.log(total), None) - np.add.reduce(picked)) / n
+    d /= total
+    flat[right] -= 1
+    d /= n
+    return loss, d

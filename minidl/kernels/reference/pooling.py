@@ -30,7 +30,7 @@ def max_pool(x, tables):
         tables: of places; each window has at least one place in x.
 
     Returns:
-        values (..., *out), and the position of each in x, counted through all of *size (int64).
+        values (..., *out), and the position of each in x, counted through all of *size (an integer).
     """
     values, index, step = x, None, 1
     for axis, places in reversed(list(enumerate(tables, x.ndim - len(tables)))):
@@ -76,7 +76,7 @@ def resample(x, tables):
 
 def resample_backward(g, tables, size):
     """dL/dx (..., *size) of `resample`: the same with every table turned round."""
-    turned = [_turned(places, weights, n) for (places, weights), n in zip(tables, size, strict=True)]
+    turned = [turned_table(places, weights, n) for (places, weights), n in zip(tables, size, strict=True)]
     return resample(g, turned)
 
 
@@ -93,7 +93,7 @@ def _gather(x, axis, places, weights):
     return total
 
 
-def _turned(places, weights, size):
+def turned_table(places, weights, size):
     """The transposed table: for each of the `size` inputs the outputs that look at it, with their weights."""
     outputs = places.shape[1]
     order = np.argsort(places, axis=None, kind="stable")

@@ -5,8 +5,6 @@ Shapes: the same in and out, where nothing else is said. `inplace=True` is refus
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from minidl import kernels, ops
@@ -155,8 +153,7 @@ def silu(input, inplace=False):
     """x sigmoid(x), also called swish (Elfwing et al. 2018)."""
     refuse_inplace(inplace)
     need_float(input, "an activation")
-    gate = 1 / (1 + np.exp(-input))
-    return input * gate, (lambda g: g * gate * (1 + input * (1 - gate)),)
+    return kernels.find("silu", input)(input), (lambda g: kernels.find("silu_backward", input)(g, input),)
 
 
 def mish(input: Tensor, inplace: bool = False) -> Tensor:
@@ -172,23 +169,10 @@ def gelu(input, approximate="none"):
     approximate="tanh": Phi(x) ~ (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2, as in GPT-2.
     """
     need_float(input, "an activation")
-    x = input
-    if approximate == "none":
-        x = input.astype(np.float64)  # in the tail 1 + erf cancels
-        phi = 0.5 * (1 + kernels.find("erf", x)(x / math.sqrt(2)))
-    elif approximate == "tanh":
-        phi = 0.5 * (1 + np.tanh(math.sqrt(2 / math.pi) * x * (1 + 0.044715 * x * x)))
-    else:
+    if approximate not in ("none", "tanh"):
         raise ValueError(f'approximate must be "none" or "tanh", not {approximate!r}')
-
-    def dx(g):
-        if approximate == "none":
-            density = np.exp(-0.5 * x * x) / math.sqrt(2 * math.pi)
-        else:
-            density = 2 * phi * (1 - phi) * math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * x * x)
-        return g * (phi + x * density).astype(g.dtype)
-
-    return (x * phi).astype(input.dtype), (dx,)
+    name = "gelu" if approximate == "none" else "gelu_tanh"
+    return kernels.find(name, input)(input), (lambda g: kernels.find(f"{name}_backward", input)(g, input),)
 
 
 def softsign(input: Tensor) -> Tensor:

@@ -26,7 +26,8 @@ def _bias(mask, dtype) -> np.ndarray:
     rule="query (..., L, E), key (..., S, E), value (..., S, V), attn_mask broadcastable to (..., L, S)",
     fix="check which axes hold time and features; batch and heads stand before them",
 )
-def _attention(query, key, value, attn_mask, dropout_p, scale):
+def _attention(query, key, value, attn_mask, dropout_p, scale, is_causal, learned):
+    """learned: attn_mask wants a gradient."""
     same_dtype(query, key, value)
     need_float(query, "attention")
     scale = max(query.shape[-1], 1) ** -0.5 if scale is None else scale
@@ -35,9 +36,14 @@ def _attention(query, key, value, attn_mask, dropout_p, scale):
     if dropout_p:
         batch = np.broadcast_shapes(query.shape[:-2], key.shape[:-2])
         keep = dropout(ones(*batch, query.shape[-2], key.shape[-2], dtype=query.dtype), dropout_p).array
-    out, weights = kernels.find("attention", query)(query, key, value, bias, keep, scale)
-    backward = kernels.find("attention_backward", query)
-    return out, lambda g: backward(g, query, key, value, keep, scale, weights)
+    given = query, key, value, bias, keep, scale, is_causal
+    kept = kernels.find("attention", query)(*given)
+
+    def gradients(g):
+        dbias = kernels.find("attention_backward_bias", query)(g, *given, *kept) if learned else None
+        return *kernels.find("attention_backward", query)(g, *given, *kept), dbias
+
+    return kept[0], gradients
 
 
 def _repeated(x: Tensor, heads: int) -> Tensor:
@@ -87,10 +93,11 @@ def scaled_dot_product_attention(
             "each must have at least two axes, time and features; enable_gqa wants heads before them. "
             "Fix: unsqueeze"
         )
-    if is_causal:
-        if attn_mask is not None:
-            raise ValueError("scaled_dot_product_attention: give attn_mask or is_causal=True, not both")
-        attn_mask = Tensor(np.tri(query.shape[-2], key.shape[-2], dtype=bool))
+    if is_causal and attn_mask is not None:
+        raise ValueError("scaled_dot_product_attention: give attn_mask or is_causal=True, not both")
     if enable_gqa:
         key, value = _repeated(key, query.shape[-3]), _repeated(value, query.shape[-3])
-    return _attention(query, key, value, attn_mask, dropout_p=dropout_p, scale=scale)
+    learned = attn_mask is not None and attn_mask.requires_grad
+    return _attention(
+        query, key, value, attn_mask, dropout_p=dropout_p, scale=scale, is_causal=is_causal, learned=learned
+    )

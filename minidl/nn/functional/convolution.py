@@ -75,15 +75,13 @@ def _batched(x, n: int):
     return x if x.ndim == n + 2 else x[None]
 
 
-def _result(input, out, bias, dinput, dweight):
-    """What the op returns: bias added, the batch axis as input has it, and the vjp."""
+def _result(input, out, dinput, dweight):
+    """What the op returns: the batch axis as input has it, and the vjp."""
     shape = out.shape
-    if bias is not None:
-        out += bias.reshape(-1, *[1] * (out.ndim - 2))
     return out.reshape(shape[out.ndim - input.ndim :]), (
         lambda g: dinput(g.reshape(shape)).reshape(input.shape),
         lambda g: dweight(g.reshape(shape)),
-        lambda g: g.reshape(shape).sum(axis=(0, *range(2, len(shape)))),
+        lambda g: kernels.find("convolution_backward_bias", g)(g.reshape(shape)),
     )
 
 
@@ -114,9 +112,9 @@ def _conv(n, input, weight, bias, stride, padding, dilation, groups):
             f"the kernel spans {spans}, more than the padded input {padded}. Fix: pad, or a smaller kernel"
         )
     window = (stride, [a for a, _ in ends], dilation, groups)
-    y = kernels.find("convolution", x)(x, weight, out, *window)
+    y = kernels.find("convolution", x)(x, weight, out, *window, bias)
     return _result(
-        input, y, bias,
+        input, y,
         lambda g: kernels.find("convolution_backward_input", g)(g, weight, size, *window),
         lambda g: kernels.find("convolution_backward_weight", g)(g, x, kernel, *window),
     )  # fmt: skip
@@ -135,8 +133,10 @@ def _conv_transpose(n, input, weight, bias, stride, padding, output_padding, gro
         raise ValueError(f"an output of size {size} does not exist. Fix: use less padding")
     window = (stride, padding, dilation, groups)
     y = kernels.find("convolution_backward_input", x)(x, weight, size, *window)
+    if bias is not None:
+        y += bias.reshape(-1, *[1] * n)
     return _result(
-        input, y, bias,
+        input, y,
         lambda g: kernels.find("convolution", g)(g, weight, places, *window),
         lambda g: kernels.find("convolution_backward_weight", x)(x, g, kernel, *window),
     )  # fmt: skip

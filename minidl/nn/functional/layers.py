@@ -6,6 +6,8 @@ import math
 
 import numpy as np
 
+from minidl.kernels.products import matmul
+from minidl.kernels.threads import split
 from minidl.nn.functional.activations import refuse_inplace
 from minidl.ops import broadcast_to, clamp, norm
 from minidl.ops.creation import random_generator
@@ -27,28 +29,38 @@ def linear(input, weight, bias=None):
 
     weight (in,) with bias () is one output without an axis: (..., in) -> (...).
     """
-    matrix = weight if weight.ndim == 2 else weight[None]
-    if matrix.ndim != 2 or (bias is not None and bias.ndim >= matrix.ndim):
+    same_dtype(input, weight, weight if bias is None else bias)
+    if input.dtype.kind == "b":
+        refuse_bool(input)
+    if weight.ndim not in (1, 2) or (bias is not None and bias.ndim >= 2):
         raise ValueError("weight must be (out, in) and bias (out,)")
-    same_dtype(*[a for a in (input, weight, bias) if a is not None])
-    refuse_bool(input)
-
-    x = input.reshape(math.prod(input.shape[:-1]), input.shape[-1])  # rows, whatever the shape of the batch
-    out = np.matmul(x, matrix.T)
+    if input.ndim != 2 or weight.ndim != 2:
+        return _linear_of_any_shape(input, weight, bias)
+    out = matmul(input, weight.T)
     if bias is not None:
         out += bias
+    return out, (
+        lambda g: matmul(g, weight),
+        lambda g: matmul(g.T, input),
+        lambda g: np.add.reduce(g, 0),
+    )
 
-    def rows(g):
-        return g.reshape(out.shape)
 
+def _linear_of_any_shape(input, weight, bias):
+    """`linear` of the rows of a batch of any shape."""
+    rows = input.reshape(math.prod(input.shape[:-1]), input.shape[-1])
+    out, (dx, dweight, dbias) = linear.__wrapped__(rows, np.atleast_2d(weight), bias)
     return out.reshape(input.shape[:-1] + weight.shape[:-1]), (
-        lambda g: np.matmul(rows(g), matrix).reshape(input.shape),
-        lambda g: np.matmul(rows(g).T, x).reshape(weight.shape),
-        lambda g: rows(g).sum(0),
+        lambda g: dx(g.reshape(out.shape)).reshape(input.shape),
+        lambda g: dweight(g.reshape(out.shape)).reshape(weight.shape),
+        lambda g: dbias(g.reshape(out.shape)),
     )
 
 
 # -- vectors for words -----------------------------------------------------------------------------
+
+LOOK_UP_WORK = 3
+"""Work a number that is looked up, by which `split` decides."""
 
 
 def check_labels(name: str, labels: np.ndarray, classes: int) -> None:
@@ -74,7 +86,19 @@ def _embedding(input, weight, padding_idx, by_frequency):
             out[padding_idx] = 0
         return out
 
-    return weight[input], (lambda g: None, dweight)
+    out = np.empty((*input.shape, weight.shape[1]), weight.dtype)
+    places, rows = input.reshape(-1), out.reshape(input.size, weight.shape[1])
+
+    def look_up(start, stop):
+        np.take(weight, places[start:stop], 0, rows[start:stop], mode="clip")  # they were checked before
+
+    split(input.size, LOOK_UP_WORK * out.size, look_up)
+    return out, (lambda g: None, dweight)
+
+
+def _some_outside(rows: np.ndarray, count: int) -> bool:
+    """Is a row number outside [0, count)? Read without a sign, negative ones are the largest: one pass."""
+    return rows.size > 0 and rows.dtype.kind == "i" and rows.view(f"u{rows.itemsize}").max() >= count
 
 
 def _shorten_rows(weight: np.ndarray, rows: np.ndarray, max_norm: float, norm_type: float) -> None:
@@ -108,7 +132,7 @@ def embedding(
         raise NotImplementedError("sparse=True: minidl has no sparse gradients. Fix: leave it out")
     if padding_idx is not None and not -len(weight) <= padding_idx < len(weight):
         raise ValueError(f"embedding: padding_idx {padding_idx} for a weight with {len(weight)} rows")
-    if input.numel() and not 0 <= input.array.min() <= input.array.max() < len(weight):
+    if _some_outside(input.array, len(weight)):
         raise IndexError(
             f"embedding: row numbers {input.array.min()} to {input.array.max()} for a weight with "
             f"{len(weight)} rows. Fix: count from 0, or make num_embeddings larger"
@@ -142,7 +166,8 @@ def _drop(input: Tensor, p: float, training: bool, inplace: bool, shape: tuple[i
         return input
     need_float(input, "dropout")
     kept = random_generator().random(shape, np.float32) >= p
-    return input * Tensor(kept.astype(input.dtype) / (1 - p or 1))
+    one = input.dtype.type(1)
+    return input * Tensor(np.multiply(kept, one / input.dtype.type(1 - p or 1)))
 
 
 def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:

@@ -9,6 +9,7 @@ norm is layer norm that leaves the mean where it is. Variances are divided by n,
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 
@@ -22,20 +23,18 @@ __all__ = ["batch_norm", "group_norm", "layer_norm", "rms_norm"]
 
 
 @op
-def _standardize(input, weight, bias, mean, var, eps, axes):
-    """mean and var are those of input over axes, or constants if there are none."""
-    out, normal, scale = kernels.find("standardize", input)(input, mean, var, eps, weight, bias)
-    backward = kernels.find("standardize_backward", input)
-    return out, (
-        lambda g: backward(g, normal, scale, weight, axes, mean is not None),
-        lambda g: g * normal,
-        lambda g: g,
+def _standardize(input, weight, bias, axes, eps, mean=None, var=None, centred=True, follow=None):
+    """mean and var are those of input over axes, or constants if there are none.
+
+    follow: a function that is called with mean and var.
+    """
+    out, mean, var = kernels.find("standardize", input)(input, mean, var, weight, bias, axes, eps, centred)
+    if follow is not None:
+        follow(mean, var)
+    shape = next((p.shape for p in (weight, bias) if p is not None), None)
+    return out, lambda g: kernels.find("standardize_backward", input)(
+        g, input, mean, var, weight, shape, axes, eps
     )
-
-
-@np.errstate(all="ignore")
-def _moments(input: Tensor, axes: tuple[int, ...], centred: bool = True):
-    return kernels.find("moments", input.array)(input.array, axes, centred)
 
 
 def _check(name: str, input: Tensor, shape: tuple[int, ...], **parameters: Tensor | None) -> None:
@@ -90,18 +89,19 @@ def batch_norm(
     along = (1, channels) + (1,) * (input.ndim - 2)
     weight, bias = (None if p is None else p.reshape(along) for p in (weight, bias))
     if not training:
-        return _standardize(input, weight, bias, *(t.array.reshape(along) for t in stats), eps, ())
+        mean, var = (t.array.reshape(along) for t in stats)
+        return _standardize(input, weight, bias, axes=(), eps=eps, mean=mean, var=var)
     _more_than_one("batch_norm", input, input.numel() // max(channels, 1))
     if eps <= 0:
         raise ValueError(f"batch_norm: eps={eps} must be positive in training")
-    axes = (0, *range(2, input.ndim))
-    mean, var = _moments(input, axes)
+    follow = None
     if running_mean is not None and input.numel():
-        _follow(running_mean, running_var, mean, var, input.numel() // channels, momentum)
-    return _standardize(input, weight, bias, mean, var, eps, axes)
+        follow = functools.partial(_follow, *stats, input.numel() // channels, momentum)
+    axes = (0, *range(2, input.ndim))
+    return _standardize(input, weight, bias, axes=axes, eps=eps, follow=follow)
 
 
-def _follow(running_mean, running_var, mean, var, count, momentum) -> None:
+def _follow(running_mean, running_var, count, momentum, mean, var) -> None:
     """Move running_mean and running_var, in place, towards a batch's; its variance is made unbiased."""
     for running, new in ((running_mean, mean), (running_var, var * (count / (count - 1)))):
         running.array[...] = (1 - momentum) * running.array + momentum * new.reshape(-1)
@@ -128,7 +128,7 @@ def group_norm(
     _more_than_one("group_norm", input, input.numel() // num_groups)
     grouped = input.reshape(n, num_groups, channels // num_groups, math.prod(places))
     weight, bias = (None if p is None else p.reshape(1, *grouped.shape[1:3], 1) for p in (weight, bias))
-    return _standardize(grouped, weight, bias, *_moments(grouped, (2, 3)), eps, (2, 3)).reshape(input.shape)
+    return _standardize(grouped, weight, bias, axes=(2, 3), eps=eps).reshape(input.shape)
 
 
 def _last_axes(name: str, input: Tensor, normalized_shape, **parameters: Tensor | None) -> tuple[int, ...]:
@@ -157,7 +157,7 @@ def layer_norm(
     input (..., *normalized_shape); weight and bias of shape normalized_shape.
     """
     axes = _last_axes("layer_norm", input, normalized_shape, weight=weight, bias=bias)
-    return _standardize(input, weight, bias, *_moments(input, axes), eps, axes)
+    return _standardize(input, weight, bias, axes=axes, eps=eps)
 
 
 def rms_norm(
@@ -170,4 +170,4 @@ def rms_norm(
     weight = None if weight is None else weight.to(input.dtype)
     axes = _last_axes("rms_norm", input, normalized_shape, weight=weight)
     eps = float(np.finfo(input.dtype).eps) if eps is None else eps
-    return _standardize(input, weight, None, *_moments(input, axes, centred=False), eps, axes)
+    return _standardize(input, weight, None, axes=axes, eps=eps, centred=False)

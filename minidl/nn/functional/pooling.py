@@ -8,6 +8,7 @@ function to the next is only how that table is made.
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
@@ -22,6 +23,7 @@ __all__ = [
 ]  # fmt: skip
 
 
+@functools.lru_cache(256)
 def _window_positions(size, kernel, stride, padding, dilation, ceil_mode):
     """Where the taps of each window stand on an axis: (kernel, out), below 0 and from `size` on padding."""
     span = dilation * (kernel - 1) + 1
@@ -33,25 +35,28 @@ def _window_positions(size, kernel, stride, padding, dilation, ceil_mode):
     return np.arange(out) * stride - padding + np.arange(kernel)[:, None] * dilation
 
 
-def _windows(input, n, kernel_size, stride, padding, dilation, ceil_mode):
-    """The positions of windows and the number of padding values, for each axis of space."""
-    kernel = sizes("kernel_size", kernel_size, n, 1)
-    stride = kernel if stride is None or stride in ((), []) else sizes("stride", stride, n, 1)
-    padding, dilation = sizes("padding", padding, n), sizes("dilation", dilation, n, 1)
-    if any(2 * p > k for p, k in zip(padding, kernel, strict=True)):
-        raise ValueError(f"padding {padding} must be at most half of the kernel {kernel}")
-    axes = zip(input.shape[-n:], kernel, stride, padding, dilation, strict=True)
-    return [_window_positions(*axis, ceil_mode) for axis in axes], padding
-
-
-def _places(positions, size):
-    """The kernels' table: positions outside of the axis become `size`, which means nothing."""
+@functools.lru_cache(256)
+def _window_places(size, *window):
+    """The kernels' table of windows: positions outside of the axis become `size`, which means nothing."""
+    positions = _window_positions(size, *window)
     places = np.where((positions >= 0) & (positions < size), positions, size)
     if (places.min(axis=0) == size).any():
         raise ValueError("a window lies wholly in the padding. Fix: use less padding or dilation")
     return places
 
 
+def _windows(input, n, kernel_size, stride, padding, dilation, ceil_mode):
+    """For each axis of space what `_window_positions` and `_window_places` want to know."""
+    kernel = sizes("kernel_size", kernel_size, n, 1)
+    stride = kernel if stride is None or stride in ((), []) else sizes("stride", stride, n, 1)
+    padding, dilation = sizes("padding", padding, n), sizes("dilation", dilation, n, 1)
+    if any(2 * p > k for p, k in zip(padding, kernel, strict=True)):
+        raise ValueError(f"padding {padding} must be at most half of the kernel {kernel}")
+    axes = zip(input.shape[-n:], kernel, stride, padding, dilation, strict=True)
+    return [(*axis, bool(ceil_mode)) for axis in axes]
+
+
+@functools.lru_cache(256)
 def adaptive_places(size, out):
     """The table of `out` bins that share an axis of n: floor(i n / out) up to ceil((i + 1) n / out)."""
     ends = -(-np.arange(1, out + 1) * size // out) if out else np.arange(0)
@@ -72,8 +77,8 @@ def _adaptive_tables(input, output_size, n):
 
 def _max_tables(input, kernel_size, stride, padding, dilation, ceil_mode, n):
     check_input(input, n, input.shape[-n - 1 :], INTEGERS)
-    positions, _ = _windows(input, n, kernel_size, stride, padding, dilation, ceil_mode)
-    return [_places(*axis) for axis in zip(positions, input.shape[-n:], strict=True)]
+    windows = _windows(input, n, kernel_size, stride, padding, dilation, ceil_mode)
+    return [_window_places(*axis) for axis in windows]
 
 
 def _adaptive_max_tables(input, output_size, n):
@@ -102,7 +107,8 @@ def _pooled(pool, tables_of, input, settings, return_indices):
     if not return_indices:
         return values
     x = input.array
-    return values, Tensor(kernels.find("max_pool", x)(x, tables_of(x, *settings))[1])
+    _, index = kernels.find("max_pool", x)(x, tables_of(x, *settings))
+    return values, Tensor(index.astype(np.int64, copy=False))
 
 
 def max_pool1d(
@@ -170,14 +176,15 @@ def average(x, tables, count):
 def _avg_pool(input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override, n):
     check_input(input, n, input.shape[-n - 1 :], ("int64",))
     size = input.shape[-n:]
-    positions, padding = _windows(input, n, kernel_size, stride, padding, 1, ceil_mode)
-    tables = [_places(*axis) for axis in zip(positions, size, strict=True)]
+    windows = _windows(input, n, kernel_size, stride, padding, 1, ceil_mode)
+    tables = [_window_places(*axis) for axis in windows]
     if divisor_override is not None:
         (count,) = sizes("divisor_override", divisor_override, 1, -math.inf)
         if count == 0:
             raise ValueError("divisor_override must not be 0")
     elif count_include_pad:
-        count = window_sizes(positions, [s + p for s, p in zip(size, padding, strict=True)])
+        ends = [s + p for s, _, _, p, *_ in windows]
+        count = window_sizes([_window_positions(*axis) for axis in windows], ends)
     else:
         count = window_sizes(tables, size)
     return average(input, tables, count)

@@ -65,14 +65,11 @@ def test_gradients_of_inputs_alone_and_of_weights_alone(kind):
 @pytest.mark.parametrize("kind", GATES)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_kernels_keep_dtypes_and_their_inputs(kind, dtype):
-    arrays, count = arguments(kind)
-    _, *rest = (a.astype(dtype) for a in arrays)
-    states, (_, w_hh, b_hh, _) = rest[:count], rest[count:]
-    a = np.random.default_rng(1).normal(size=(11, GATES[kind] * 2)).astype(dtype)
-    extra = {"rnn": [], "lstm": [None], "gru": [b_hh]}[kind]
-    given = [a, *states, w_hh]
+    arrays, _ = arguments(kind)
+    given = [a.astype(dtype) for a in arrays]
     before = [x.copy() for x in given]
-    *out, saved = getattr(reference, f"{kind}_sequence")(*given, *extra, RAGGED)
+    projection = [None] * (kind == "lstm")
+    *out, saved = getattr(reference, f"{kind}_sequence")(*given, *projection, RAGGED)
     gradients = [np.ones_like(x) for x in out]
     back = getattr(reference, f"{kind}_sequence_backward")(*gradients, saved, RAGGED)
     assert {x.dtype for x in [*out, *back] if x is not None} == {np.dtype(dtype)}
@@ -80,13 +77,50 @@ def test_kernels_keep_dtypes_and_their_inputs(kind, dtype):
     assert all((g == 1).all() for g in gradients)
 
 
-def test_saturated_gates_neither_overflow_nor_warn():
-    a = np.array([[1e4] * 8, [-1e4] * 8], np.float32)
-    h, *_ = reference.lstm_sequence(
-        a, *np.zeros((2, 2, 2), np.float32), np.zeros((8, 2), np.float32), None, np.array([2])
+@pytest.mark.parametrize("kind", GATES)
+def test_a_gradient_of_x_that_nobody_needs_is_not_computed(kind):
+    arrays, _ = arguments(kind)
+    *out, saved = getattr(reference, f"{kind}_sequence")(*arrays, *[None] * (kind == "lstm"), RAGGED)
+    back = getattr(reference, f"{kind}_sequence_backward")
+    none, *others = back(*out, saved, RAGGED, input_gradient=False)
+    some, *same = back(*out, saved, RAGGED)
+    assert none is None and some.shape == arrays[0].shape
+    for a, b in zip(others, same, strict=True):
+        assert a is b is None or (a == b).all()
+
+
+@pytest.mark.parametrize("kind", GATES)
+def test_gradients_of_the_last_states_alone_and_twice(kind):
+    """Nothing of one backward is left for the next."""
+    arrays, count = arguments(kind)
+    ts = [Tensor(a).requires_grad_() for a in arrays]
+    h, last = getattr(recurrent, kind)(
+        ts[0], ts[1 : 1 + count], *ts[1 + count :], batch_sizes=RAGGED, reverse=False
     )
-    np.testing.assert_allclose(h, [[np.tanh(1)] * 2, [0, 0]], atol=1e-7)
-    h, *_ = reference.gru_sequence(
-        a[:, :6], np.ones((2, 2), np.float32), np.zeros((6, 2), np.float32), None, np.array([2])
-    )
-    np.testing.assert_allclose(h, [[1, 1], [-1, -1]])
+    for output in [*last, h, last[-1]]:
+        for t in ts:
+            t.grad = None
+        output.square().sum().backward(retain_graph=True)
+    first = [t.grad.array.copy() for t in ts]
+    for t in ts:
+        t.grad = None
+    last[-1].square().sum().backward(retain_graph=True)
+    for a, t in zip(first, ts, strict=True):
+        np.testing.assert_array_equal(a, t.grad.array)
+
+
+def saturated(sign, blocks):
+    """One step of one input 1 whose weights drive every gate of two units to its end."""
+    x, w_ih, w_hh = np.ones((1, 1)), np.full((2 * blocks, 1), sign * 1e4), np.zeros((2 * blocks, 2))
+    return [a.astype(np.float32) for a in (x, w_ih, w_hh)]
+
+
+@pytest.mark.parametrize(("sign", "lstm", "gru"), [(1, np.tanh(1), 1), (-1, 0, -1)])
+def test_saturated_gates_neither_overflow_nor_warn(sign, lstm, gru):
+    state, one = np.zeros((1, 2), np.float32), np.array([1])
+    x, *weights = saturated(sign, 4)
+    h, *_ = reference.lstm_sequence(x, state, state, *weights, None, None, None, one)
+    np.testing.assert_allclose(h, [[lstm] * 2], atol=1e-7)
+    x, *weights = saturated(sign, 3)
+    h, *_ = reference.gru_sequence(x, state + 1, *weights, None, None, one)
+    np.testing.assert_allclose(h, [[gru] * 2])

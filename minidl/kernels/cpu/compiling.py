@@ -1,0 +1,84 @@
+"""`@compiled`: how every kernel of this folder is compiled, and how its machine code is kept.
+
+Numba compiles a function at its first call, in some tenths of a second, and keeps the machine code in a file:
+beside the source, or in a folder of the user if that is read-only. Three things are added here.
+
+- Where no folder can be written, the kernel still works: it is compiled anew in each process.
+- A disk that is full stops no computation.
+- Numba compares the kernel's own file with the one that was compiled, but kernels take pieces from other
+  files. So the key of an entry holds a digest of the whole folder: after an upgrade nothing stale is loaded.
+"""
+
+import contextlib
+import functools
+import hashlib
+from pathlib import Path
+
+import llvmlite.binding as llvm
+from numba import njit
+from numba.core import config
+from numba.core.caching import FunctionCache
+from numba.core.runtime import rtsys
+
+
+def _prefer_wide_vectors() -> None:
+    """LLVM uses half of each 512-bit register unless it is told otherwise: a third slower on exp and tanh."""
+    features = llvm.get_host_cpu_features()
+    if features.get("avx512f") and not config.CPU_FEATURES:
+        config.CPU_NAME = llvm.get_host_cpu_name()
+        config.CPU_FEATURES = f"{features.flatten()},-prefer-256-bit"
+
+
+_prefer_wide_vectors()
+
+
+@functools.cache
+def digest(folder: Path = Path(__file__).parent) -> str:
+    """A fingerprint of all sources of the folder."""
+    total = hashlib.sha256()
+    for file in sorted(folder.glob("*.py")):
+        total.update(file.read_bytes())
+    return total.hexdigest()
+
+
+class _Cache(FunctionCache):
+    """Numba's files, with our key, and silent where they cannot be written."""
+
+    def _index_key(self, signature, codegen):
+        return (*super()._index_key(signature, codegen), digest())
+
+    def load_overload(self, signature, target_context):
+        # Numba would load all that it needs to compile: 0.1 s that code from disk need not wait for.
+        rtsys.initialize(target_context)
+        return self._load_overload(signature, target_context)
+
+    def save_overload(self, signature, data):
+        with contextlib.suppress(OSError):
+            super().save_overload(signature, data)
+
+
+def compiled(function=None, **options):
+    """Compile a kernel at its first call: without Python's lock, divisions as NumPy's, kept on disk.
+
+    `@compiled`, or with more options of `numba.njit`: `@compiled(fastmath={"contract"})`.
+    """
+    if function is None:
+        return functools.partial(compiled, **options)
+    kernel = njit(nogil=True, error_model="numpy", **options)(function)
+    with contextlib.suppress(RuntimeError):  # no folder can be written
+        kernel._cache = _Cache(function)  # what cache=True does, with our kind of cache
+    return kernel
+
+
+def inline(function):
+    """A piece of kernels: put into the code of each kernel that calls it, never called itself."""
+    return njit(inline="always", error_model="numpy")(function)
+
+
+def is_kept() -> bool:
+    """Is there a folder in which compiled kernels of this package are kept?"""
+    try:
+        _Cache(is_kept)
+    except RuntimeError:
+        return False
+    return True

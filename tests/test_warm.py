@@ -1,0 +1,44 @@
+"""The warm-up calls every compiled kernel, and says why it cannot where it cannot."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from minidl import kernels, warm
+from minidl.kernels import COMPILED
+
+pytest.importorskip("numba", reason="Numba is not installed")
+
+
+def test_every_compiled_kernel_is_called(monkeypatch):
+    seen, choose = set(), kernels._compiled
+
+    def recorded(name, choice):
+        seen.add(name)
+        return choose(name, choice)
+
+    monkeypatch.setattr(kernels, "_compiled", recorded)
+    assert f"{len(COMPILED)} kernels" in warm.warm(show=False)
+    missing = sorted(set(COMPILED) - seen)
+    assert not missing, f"let something in minidl/warm.py call {missing} with float32 arrays"
+
+
+def test_what_is_kept_works_in_a_fresh_process():
+    command = [sys.executable, "-m", "minidl", "warm"]
+    done = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "kernels are compiled" in done.stdout
+
+
+def test_without_numba_it_says_so(monkeypatch):
+    monkeypatch.setattr(warm.importlib.util, "find_spec", lambda name: None)
+    assert "Numba is not installed" in warm.warm(show=False)
+
+
+def test_without_a_folder_it_says_what_to_set(monkeypatch):
+    from minidl.kernels.cpu import compiling
+
+    monkeypatch.setattr(compiling, "is_kept", lambda: False)
+    assert "NUMBA_CACHE_DIR" in warm.warm(show=False)
