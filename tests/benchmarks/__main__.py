@@ -4,89 +4,113 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import numpy as np
-
+from tests.benchmarks import pairing, report, startup
 from tests.benchmarks.cases import CASES
-from tests.benchmarks.engines import SETTINGS
-from tests.benchmarks.pairing import Candidate, compare
+from tests.benchmarks.engines import OPERATING, SLOW_TO_BEGIN, TRAINING
+from tests.benchmarks.operations import OPERATIONS
 
-EQUAL = 2e-3
-"""How far the first losses of two engines may be apart: float32 in another order of summation."""
-
-
-def machine() -> dict[str, str]:
-    """What the figures hold for."""
-    names = ("numpy", "numba", "torch", "autograd", "tinygrad", "micrograd")
-    found = {}
-    for name in names:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    model = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line]
-    cpu = model[0].partition(":")[2].strip() if model else platform.processor()
-    return {"cpu": cpu, "cores": str(os.cpu_count()), "python": platform.python_version(), **found}
+PARTS = ("training", "operations", "startup")
+TURN = 0.02  # seconds that an operation runs for in a turn; there are many of them
 
 
-def check(results: dict) -> None:
-    """Every engine's first losses must be PyTorch's.
-
-    Raises:
-        AssertionError: an engine computes something else; its time means nothing.
-    """
-    want = results["torch"]["results"]
-    for name, result in results.items():
-        if "results" in result:
-            np.testing.assert_allclose(result["results"], want, rtol=EQUAL, atol=EQUAL, err_msg=name)
-
-
-def line(name: str, result: dict) -> str:
-    if "failed" in result:
-        return f"  {name:28s} {result['failed'][:70]}"
-    low, middle, high = (1000 * q for q in result["quartiles"])
-    return (
-        f"  {name:28s} {middle:9.3f} ms [{low:.3f}, {high:.3f}]  ratio {result['ratio']:.3f}  "
-        f"first {result['first']:.1f} s  peak {result['peak_mb']:.0f} MB (+{result['step_mb']:.0f})"
-    )
-
-
-def geometric_mean(values: list[float]) -> float:
-    return float(np.exp(np.mean(np.log(values))))
-
-
-def run(cases: list[str], engines: list[str], threads: int, rounds: int) -> dict:
-    """Time every case; print its table while it goes."""
-    report = {}
+def training(cases: list[str], engines: list[str], threads: int, rounds: int) -> dict:
+    """Time every training case; print its table while it goes."""
+    figures = {}
     for case in cases:
-        candidates = {e: Candidate(SETTINGS[e][0], {"case": case, **SETTINGS[e][1]}) for e in engines}
-        results = compare(candidates, "torch", threads, rounds)
+        candidates = {e: TRAINING[e].candidate(case) for e in engines if case in TRAINING[e].cases}
+        results = figures[case] = pairing.compare(candidates, "torch", threads, rounds)
+        report.check(results)
+        report.add_best(results)
         print(f"{case}, {threads} thread{'s' * (threads > 1)}: {(CASES[case].__doc__ or '').strip()}")
-        print("\n".join(line(name, result) for name, result in results.items()), flush=True)
-        check(results)
-        report[case] = results
-    ratios = [report[case]["minidl"]["ratio"] for case in cases]
-    print(f"minidl / torch, geometric mean of {len(ratios)}: {geometric_mean(ratios):.3f}\n", flush=True)
-    return report
+        print("\n".join(report.line(name, result) for name, result in results.items()), flush=True)
+    print("\n".join(report.verdicts(figures)), "\n", flush=True)
+    return figures
+
+
+def operations(names: list[str], threads: int, rounds: int, peak: float) -> dict:
+    """Time single operations, in two processes that serve one after the other."""
+    figures = {}
+    print(f"operations, {threads} thread{'s' * (threads > 1)}")
+    staff = pairing.workers({e: engine.candidate("") for e, engine in OPERATING.items()}, threads, TURN)
+    for name in names:
+        candidates = {e: engine.candidate(name) for e, engine in OPERATING.items()}
+        results = figures[name] = pairing.compare(candidates, "torch", threads, rounds, staff)
+        report.check(results)
+        for result in results.values():
+            report.add_share(result, OPERATIONS[name], peak, threads)
+        print(report.operation_line(name, results), flush=True)
+    for worker in staff.values():
+        worker.end()
+    for family in dict.fromkeys(name.split()[0] for name in names):
+        ratios = [r["minidl"]["ratio"] for n, r in figures.items() if n.split()[0] == family]
+        mean = report.geometric_mean(ratios)
+        print(f"{family} minidl / torch, geometric mean of {len(ratios)}: {mean:.3f}")
+    print(flush=True)
+    return figures
+
+
+def engines_at(threads: int, all_threads: list[int]) -> list[str]:
+    """All engines at the last number of threads, those that begin quickly at the others."""
+    return [e for e in TRAINING if threads == all_threads[-1] or e not in SLOW_TO_BEGIN]
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("--parts", nargs="+", choices=PARTS, help="default: all; with --cases, training")
+    parser.add_argument("--cases", nargs="+", choices=list(CASES), help="training cases, default: all")
+    parser.add_argument(
+        "--engines", nargs="+", choices=list(TRAINING), help="default: all; with --cases, minidl and torch"
+    )
+    parser.add_argument("--operations", metavar="WORD", help="only operations with this word in their name")
+    parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--quick", action="store_true", help="in two minutes: does it all run?")
+    parser.add_argument("--output", type=Path, help="write the figures to this JSON file")
+    parser.add_argument("--picture", type=Path, help="draw the training cases into this PNG file")
+    args = parser.parse_args()
+    if args.operations and not args.parts:
+        args.parts = ["operations"]
+    args.parts = args.parts or (["training"] if args.cases else list(PARTS))
+    args.engines = args.engines or (["minidl", "torch"] if args.cases else None)
+    if args.engines and not {"minidl", "torch"} <= set(args.engines):
+        parser.error("--engines: minidl and torch are what the others are held against")
+    args.cases = args.cases or list(CASES)
+    if args.quick:
+        args.rounds, args.threads = min(args.rounds, 3), args.threads[-1:]
+        args.engines = args.engines or [e for e in TRAINING if e not in SLOW_TO_BEGIN]
+    return args
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
-    parser.add_argument("--cases", nargs="+", default=list(CASES), choices=list(CASES))
-    parser.add_argument("--engines", nargs="+", default=["minidl", "torch"], choices=list(SETTINGS))
-    parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
-    parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--output", type=Path, help="write the figures to this JSON file")
-    args = parser.parse_args()
-    about = machine()
-    print(", ".join(f"{k} {v}" for k, v in about.items()), "\n")
-    figures = {t: run(args.cases, args.engines, t, args.rounds) for t in args.threads}
+    args = arguments()
+    names = [name for name in OPERATIONS if not args.operations or args.operations in name]
+    names = names[::5] if args.quick and not args.operations else names
+    figures = {"machine": report.machine(), "limits": {t: report.limits(t) for t in args.threads}}
+    print(", ".join(f"{k} {v}" for k, v in figures["machine"].items()))
+    for t, limit in figures["limits"].items():
+        flops, copied = limit["flops"] / 1e9, limit["bytes"] / 1e9
+        print(f"{t} thread{'s' * (t > 1)}: peak {flops:.0f} GFLOP/s float32, copy {copied:.0f} GB/s")
+    print()
+    if "training" in args.parts:
+        figures["training"] = {
+            t: training(args.cases, args.engines or engines_at(t, args.threads), t, args.rounds)
+            for t in args.threads
+        }
+    if "operations" in args.parts:
+        figures["operations"] = {
+            t: operations(names, t, max(3, args.rounds // 2), figures["limits"][t]["flops"])
+            for t in args.threads
+        }
+    if "startup" in args.parts:
+        figures["startup"] = startup.measure(args.cases[:1] if args.quick else args.cases)
     if args.output:
-        args.output.write_text(json.dumps({"machine": about, "threads": figures}, indent=1))
+        args.output.write_text(json.dumps(figures, indent=1))
+    if args.picture:
+        from tests.benchmarks.picture import draw
+
+        draw(figures, args.picture)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The work that is timed, written once: every case runs with m = minidl and with m = torch.
 
-A case is a function `case(m) -> step`; `step()` does one unit of work and returns numbers to compare (losses,
-sums of gradients). Weights and data come from NumPy with one seed, so that both engines start equal.
+A case is a function `case(m) -> step`; `step()` does one unit of work and returns a number to compare (a
+loss, or a sum of gradients). Weights and data come from NumPy with one seed, so that all engines start equal.
 """
 
 from collections.abc import Callable
@@ -9,6 +9,19 @@ from collections.abc import Callable
 import numpy as np
 
 CASES: dict[str, Callable] = {}
+XOR = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32), np.array([[0], [1], [1], [0]], np.float32)
+SHAPES = {
+    "xor": [(8, 2), (8,), (1, 8), (1,)],
+    "mlp": [(256, 784), (256,), (128, 256), (128,), (10, 128), (10,)],
+    "lenet": [
+        (6, 1, 5, 5), (6,), (16, 6, 5, 5), (16,), (120, 256), (120,), (84, 120), (84,), (10, 84), (10,),
+    ],
+    "resnet": [
+        (16, 3, 3, 3), (16,), (16, 16, 3, 3), (16,), (32, 16, 3, 3), (32,), (32, 32, 3, 3), (32,),
+        (64, 32, 3, 3), (64,), (64, 64, 3, 3), (64,), (10, 64), (10,),
+    ],
+}  # fmt: skip
+"""Of the weights, for engines that have no layers."""
 
 
 def case(function):
@@ -24,17 +37,24 @@ def labels(classes: int, *shape: int) -> np.ndarray:
     return np.random.default_rng(1).integers(0, classes, shape)
 
 
-def same_weights(m, model):
-    """The model with weights drawn by NumPy: normal, scaled by the fan-in; biases 0; norms as they start."""
+def drawn(shapes: list[tuple[int, ...]]) -> list[np.ndarray]:
+    """Weights: matrices and kernels normal, scaled by the fan-in; one number an output, a bias, is 0."""
     rng = np.random.default_rng(2)
-    state = {}
-    for name, value in model.state_dict().items():
-        shape = tuple(value.shape)
-        if len(shape) < 2:
-            state[name] = value * 0 if "bias" in name else value
-        else:
-            scale = 1 / np.sqrt(np.prod(shape[1:]))
-            state[name] = m.tensor((rng.standard_normal(shape) * scale).astype(np.float32))
+    return [
+        (rng.standard_normal(s) / np.sqrt(np.prod(s[1:]))).astype(np.float32)
+        if len(s) > 1
+        else np.zeros(s, np.float32)
+        for s in shapes
+    ]
+
+
+def same_weights(m, model):
+    """The model with `drawn` weights; the scale of a norm stays 1."""
+    state = model.state_dict()
+    values = drawn([tuple(value.shape) for value in state.values()])
+    for name, value in zip(state, values, strict=True):
+        if value.ndim > 1 or "bias" in name:
+            state[name] = m.tensor(value)
     model.load_state_dict(state)
     return model
 
@@ -64,9 +84,7 @@ def training_step(m, model, optimizer, loss, x, y):
 def xor(m):
     """2-8-1 with tanh, batch 4, plain SGD: nothing but overhead."""
     model = m.nn.Sequential(m.nn.Linear(2, 8), m.nn.Tanh(), m.nn.Linear(8, 1))
-    x = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
-    y = np.array([[0], [1], [1], [0]], np.float32)
-    return training_step(m, model, m.optim.SGD(model.parameters(), lr=0.1), m.F.mse_loss, x, y)
+    return training_step(m, model, m.optim.SGD(model.parameters(), lr=0.1), m.F.mse_loss, *XOR)
 
 
 @case
