@@ -37,8 +37,10 @@ def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     if a.ndim != 2 or b.ndim != 2:
         return np.matmul(a, b)
     work = 2 * a.size * b.shape[1]
-    if work < SMALL or not _holds_blas() or work < WORTH_CUTTING or a.dtype != b.dtype:
+    if work < SMALL:
         return a.dot(b)  # the same as np.matmul, in less time for small ones
+    if not _holds_blas() or work < WORTH_CUTTING or a.dtype != b.dtype:
+        return np.matmul(a, b)
     out = np.empty((len(a), b.shape[1]), a.dtype)
     if len(a) >= b.shape[1]:
         split(len(a), work, lambda start, stop: np.matmul(a[start:stop], b, out=out[start:stop]))

@@ -20,7 +20,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-WORTH_SPLITTING = 8_000_000
+WORTH_SPLITTING = 20_000_000
 """Floating-point operations from which a second thread gains more than handing over costs."""
 MOST = 8
 """Threads at most, if nobody says otherwise: parts are handed over one after the other."""

@@ -34,7 +34,8 @@ from minidl.kernels.threads import split
 
 LANES = 2 * WIDTH
 """Queries in a block."""
-ROWS = 8 if WIDTH == 16 else 4
+FOUR = 4
+ROWS = 8 if WIDTH == 16 else FOUR
 """Rows of a micro-kernel: its 2 ROWS sums leave some registers free."""
 SMALLEST = -87
 """Weights below e^-87 are taken to be 0: below that are numbers that are slow to compute with."""
@@ -82,30 +83,27 @@ def _pointer(typing, address):
     return types.CPointer(types.float32)(types.intp), generate
 
 
-@inline
-def _row(place, sizes, head, t, length):
-    """Row t of a head, as an array. place: address, strides of samples, heads and rows, in bytes."""
-    sample, head = head // sizes.heads, head % sizes.heads
-    return carray(_pointer(place[0] + sample * place[1] + head * place[2] + t * place[3]), (length,))
+@compiled
+def _starts(places, sizes, head):
+    """Where a head begins in each array. A place: address, strides of samples, heads and rows, in bytes."""
+    return places[:, 0] + head // sizes.heads * places[:, 1] + head % sizes.heads * places[:, 2]
 
 
 @compiled
-def _read(place, sizes, head, first, rows, length, scale, to):
+def _read(start, stride, first, rows, length, scale, to):
     """Rows from `first` on times scale; zeros where there are none."""
-    for t in range(len(to)):
-        target = to[t]
-        if t < rows:
-            row = _row(place, sizes, head, first + t, length)
-            for d in range(length):
-                target[d] = row[d] * scale
-        else:
-            target[:] = 0
+    rows = min(rows, len(to))
+    for t in range(rows):
+        row, target = carray(_pointer(start + (first + t) * stride), (length,)), to[t]
+        for d in range(length):
+            target[d] = row[d] * scale
+    to[rows:] = 0
 
 
 @compiled
-def _write(rows, place, sizes, head, first, length, scales):
+def _write(rows, start, stride, first, length, scales):
     for t in range(len(scales)):
-        target, row, scale = _row(place, sizes, head, first + t, length), rows[t], scales[t]
+        target, row, scale = carray(_pointer(start + (first + t) * stride), (length,)), rows[t], scales[t]
         for d in range(length):
             target[d] = row[d] * scale
 
@@ -153,9 +151,9 @@ def _add_bias(scores, bias, i):
 
 
 @compiled
-def _score(places, sizes, head, i, seen, scale, bias, causal, s):
+def _score(start, stride, sizes, i, seen, scale, bias, causal, s):
     """s.q = the queries of a block, scaled; s.scores = k q^T + bias for the keys that are seen."""
-    _read(places[0], sizes, head, i, sizes.queries - i, sizes.features, scale, s.q)
+    _read(start, stride, i, sizes.queries - i, sizes.features, scale, s.q)
     _turn(s.q, s.of_e, s)
     _product(s.k, s.k.shape[1], 1, s.turned, s.of_lanes, s.scores, seen, sizes.features, s)
     if len(bias):
@@ -187,13 +185,24 @@ def _seen(i, keys, causal):
 # -- forward ---------------------------------------------------------------------------------------
 
 
+@compiled
+def _largest(scores, tops):
+    """The largest of each lane; FOUR rows at a time, which need not wait for each other."""
+    tops[:] = -np.inf
+    for k in range(0, len(scores), FOUR):
+        a, b, c, d = scores[k], scores[k + 1], scores[k + 2], scores[k + 3]
+        for lane in range(LANES):
+            ab = a[lane] if a[lane] > b[lane] else b[lane]
+            cd = c[lane] if c[lane] > d[lane] else d[lane]
+            top = ab if ab > cd else cd
+            tops[lane] = top if top > tops[lane] else tops[lane]
+
+
 @compiled(fastmath={"contract"})
 def _softmax(scores, tops, totals):
     """scores (keys, LANES) become e^(score - top); tops, totals: the largest and the sum of each lane."""
-    tops[:], totals[:] = -np.inf, 0
-    for k in range(len(scores)):
-        for lane in range(LANES):
-            tops[lane] = scores[k, lane] if scores[k, lane] > tops[lane] else tops[lane]
+    _largest(scores, tops)
+    totals[:] = 0
     for lane in range(LANES):
         tops[lane] = f32(0) if tops[lane] == -np.inf else tops[lane]
     for k in range(len(scores)):
@@ -216,22 +225,23 @@ def _forward(places, sizes, biases, bias_of, keeps, keep_of, scale, causal, log_
     """places of q, k, v, out. bias_of, keep_of: for each head which bias and which factors it takes."""
     s, tops, totals = _scratch(sizes), np.empty(LANES, np.float32), np.empty(LANES, np.float32)
     for head in range(start, stop):
-        bias, keep = biases[bias_of[head]], keeps[keep_of[head]]
-        _read(places[1], sizes, head, 0, sizes.keys, sizes.features, f32(1), s.k)
-        _read(places[2], sizes, head, 0, sizes.keys, sizes.values, f32(1), s.v)
+        bias, keep, starts = biases[bias_of[head]], keeps[keep_of[head]], _starts(places, sizes, head)
+        _read(starts[1], places[1, 3], 0, sizes.keys, sizes.features, f32(1), s.k)
+        _read(starts[2], places[2, 3], 0, sizes.keys, sizes.values, f32(1), s.v)
         for i in range(0, sizes.queries, LANES):
             seen, count = _seen(i, sizes.keys, causal), min(LANES, sizes.queries - i)
-            scores = s.scores[:seen]
-            _score(places, sizes, head, i, seen, scale, bias, causal, s)
-            _softmax(scores, tops, totals)
+            _score(starts[0], places[0, 3], sizes, i, seen, scale, bias, causal, s)
+            filled = -(-seen // ROWS) * ROWS
+            s.scores[seen:filled] = -np.inf
+            _softmax(s.scores[:filled], tops, totals)
             for lane in range(count):
                 total = totals[lane]
                 log_totals[head, i + lane] = np.inf if total == 0 else tops[lane] + np.log(total)
                 totals[lane] = f32(0) if total == 0 else f32(1) / total
             if len(keep):
-                _multiply(scores, keep, i)
+                _multiply(s.scores[:seen], keep, i)
             _product(s.scores, 1, LANES, s.v, s.of_v, s.g, LANES, seen, s)
-            _write(s.g, places[3], sizes, head, i, sizes.values, totals[:count])
+            _write(s.g, starts[3], places[3, 3], i, sizes.values, totals[:count])
 
 
 # -- backward --------------------------------------------------------------------------------------
@@ -274,15 +284,15 @@ def _backward(places, sizes, biases, bias_of, keeps, keep_of, scale, causal, log
     logs, sums, out, dq = np.empty(LANES, np.float32), np.zeros(LANES, np.float32), s.g.copy(), s.q.copy()
     scales, ones = np.full(LANES, scale, np.float32), np.ones(sizes.keys, np.float32)
     for head in range(start, stop):
-        bias, keep = biases[bias_of[head]], keeps[keep_of[head]]
-        _read(places[1], sizes, head, 0, sizes.keys, sizes.features, f32(1), s.k)
-        _read(places[2], sizes, head, 0, sizes.keys, sizes.values, f32(1), s.v)
+        bias, keep, starts = biases[bias_of[head]], keeps[keep_of[head]], _starts(places, sizes, head)
+        _read(starts[1], places[1, 3], 0, sizes.keys, sizes.features, f32(1), s.k)
+        _read(starts[2], places[2, 3], 0, sizes.keys, sizes.values, f32(1), s.v)
         dk[:], dv[:] = 0, 0
         for i in range(0, sizes.queries, LANES):
             seen, left = _seen(i, sizes.keys, causal), sizes.queries - i
-            _score(places, sizes, head, i, seen, scale, bias, causal, s)
-            _read(places[3], sizes, head, i, left, sizes.values, f32(1), out)
-            _read(places[4], sizes, head, i, left, sizes.values, f32(1), s.g)
+            _score(starts[0], places[0, 3], sizes, i, seen, scale, bias, causal, s)
+            _read(starts[3], places[3, 3], i, left, sizes.values, f32(1), out)
+            _read(starts[4], places[4, 3], i, left, sizes.values, f32(1), s.g)
             _sums_of_products(out, s.g, sums)
             logs[:] = np.inf
             logs[:left] = log_totals[head, i : i + LANES]
@@ -297,9 +307,9 @@ def _backward(places, sizes, biases, bias_of, keeps, keep_of, scale, causal, log
             _add_product(kept, s.g, s.of_v, v_part, dv, seen, s)
             _add_product(dweights, s.q, s.of_e, k_part, dk, seen, s)
             _product(dweights, 1, LANES, s.k, s.of_e, dq, LANES, seen, s)
-            _write(dq, places[5], sizes, head, i, sizes.features, scales[:left])
-        _write(dk, places[6], sizes, head, 0, sizes.features, ones)
-        _write(dv, places[7], sizes, head, 0, sizes.values, ones)
+            _write(dq, starts[5], places[5, 3], i, sizes.features, scales[:left])
+        _write(dk, starts[6], places[6, 3], 0, sizes.features, ones)
+        _write(dv, starts[7], places[7, 3], 0, sizes.values, ones)
 
 
 # -- what is called --------------------------------------------------------------------------------

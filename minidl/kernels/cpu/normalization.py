@@ -195,7 +195,7 @@ def _standardize_rows(x, weight, bias, axes, eps, centred):
 
 def _standardize_rows_backward(g, x, mean, scale, weight, axes, shape):
     size, dx, centred = scale.size, np.empty(x.shape, np.float32), mean is not None
-    turn, totals = _of_a_turn(axes, shape, x), []
+    turn, totals = _of_a_turn(axes, shape, x), {}
     weights = _weights(weight, 1, turn, x.size // size)
     g, x, to = [in_order(a).reshape(size, -1) for a in (g, x, dx)]
     means, scales = [a.reshape(-1) for a in (mean if centred else np.zeros_like(scale), scale)]
@@ -204,11 +204,11 @@ def _standardize_rows_backward(g, x, mean, scale, weight, axes, shape):
         read = [a[start:stop] for a in (g, x, means, scales)]
         _rows_backward(weights, centred, start, to[start:stop], *read)
         if shape is not None:
-            totals.append(np.zeros((2, *weights.shape)))
-            _columns(totals[-1], start, *read)
+            totals[start] = np.zeros((2, *weights.shape))
+            _columns(totals[start], start, *read)
 
     split(size, 2 * WORK * x.size, part)
-    return dx, *_parameter_gradients(sum(totals), turn, shape)
+    return dx, *_parameter_gradients(sum(totals[start] for start in sorted(totals)), turn, shape)
 
 
 def _parameter_gradients(totals, whole, shape):

@@ -8,9 +8,9 @@
                 for hidden unit                 vectors; the sums are still in the L1 cache
                     gates, c_t, h_t = ...
 
-Backwards the same picture: the gradient of the sums from those of h_t and c_t, then one product with the
-weights gives those of x_t and h_{t-1} side by side. The gradients of weights and biases, sums over all steps,
-are one product after the loop, with the rows a.
+Backwards the same picture from the last step to the first: the gradient d of the sums from those of h_t and
+c_t, then one product with the weights gives those of x_t and h_{t-1} side by side. The gradients of weights,
+d^T a summed over all steps, are added up whenever d has CHUNK rows, which are still in the L2 cache then.
 
 The ones beside x and h make biases part of the weights. They are two because in a GRU the third block of
 W_hh h + b is multiplied by r before it meets that of W_ih x + b. So a GRU has four blocks here, in the order
@@ -37,7 +37,7 @@ WORTH_PACKING = 16
 """Rows from which the product with packed weights repays the packing."""
 
 CHUNK = 128
-"""Rows whose gradients are kept in the cache until they are multiplied with theirs of a."""
+"""Rows of d that are collected for one product with a."""
 ROWS, VECTORS = BLOCKS[0]
 PANEL = VECTORS * WIDTH
 TILE = ROWS * PANEL
@@ -203,6 +203,7 @@ def _gru_cell_backward(g, dh, before, kept, r, da):
 
 @compiled
 def _forward(kind, x, h, c, packed, table, steps, starts, sizes, a, kept, out, first, last):
+    """The sequences first ... last - 1. h, c: first states, which become the last ones."""
     inputs, width, row = x.shape[1], h.shape[1], a.shape[1]
     sums = np.empty((last - first + ROWS, table[-1, 3] + table[-1, 4] + WIDTH), np.float32)
     for t in range(len(sizes)):
@@ -229,7 +230,10 @@ def _forward(kind, x, h, c, packed, table, steps, starts, sizes, a, kept, out, f
 
 @compiled
 def _add_products(d, count, a, places, tiles, db):
-    """Tile by tile, sums over k of d[k, m] a[row k, 1 + j]; and db[m] += sum over k of d[k, m]."""
+    """Tiles of [dW_ih dW_hh] += sums over k of d[k, m] a[row k, 1 + j]; db[m] += sums over k of d[k, m].
+
+    tiles: (panels of columns j, blocks of rows m, TILE). places: where the rows of a start.
+    """
     row, rows, tile = d.shape[1], len(db), np.empty(TILE, np.float32)
     vs, ks, start, to = LANES.ctypes.data, places.ctypes.data, ZEROS.ctypes.data, tile.ctypes.data
     for j in range(tiles.shape[0]):
@@ -246,6 +250,7 @@ def _add_products(d, count, a, places, tiles, db):
 
 @compiled
 def _backward(kind, g, dh, dc, packed, table, steps, starts, sizes, a, kept, dx, tiles, db, first, last):
+    """The same sequences backwards. dh, dc: gradients of the last states, which become those of the first."""
     inputs, width, row, m = dx.shape[1], dh.shape[1], a.shape[1], len(db)
     sums = np.empty((last - first + ROWS, inputs + width + WIDTH), np.float32)
     capacity, count = max(CHUNK, last - first), np.int64(0)
@@ -278,6 +283,8 @@ def _backward(kind, g, dh, dc, packed, table, steps, starts, sizes, a, kept, dx,
 
 
 class _Saved(NamedTuple):
+    """What the backward needs. Without it a backward knows that the reference computed the forward."""
+
     w_ih: np.ndarray
     w_hh: np.ndarray
     a: np.ndarray  # (R, 1 + D + H + 1)
