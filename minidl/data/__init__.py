@@ -8,7 +8,7 @@ from minidl.data.loader import DataLoader, Dataset, Subset, TensorDataset, rando
 from minidl.data.series import Series, series
 from minidl.data.store import DataError, cache_folder
 from minidl.data.synthetic import make_blobs, make_circles, make_moons, make_spirals, make_xor
-from minidl.data.text import names, shakespeare
+from minidl.data.text import names, pronunciations, shakespeare
 from minidl.data.vision import MNIST, fashion_mnist, kmnist, mnist, photograph
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "mnist",
     "names",
     "photograph",
+    "pronunciations",
     "random_split",
     "series",
     "shakespeare",
