@@ -27,6 +27,7 @@ import numpy as np
 
 from minidl import writes
 from minidl.devices import check_device
+from minidl.part import whole
 from minidl.quiet import quietly
 
 OPS: dict[str, Callable] = {}
@@ -481,15 +482,14 @@ def run_backward(root: Tensor, g: np.ndarray, retain_graph: bool) -> None:
     observers = _mode.observers
     while queue:
         node = heapq.heappop(queue)[1]
-        g = pending.pop(node)
+        g = whole(pending.pop(node))
         if node.watched:
             g = node.arrived(g)
         if node.order < writes.latest:
             writes.check(node)
         gradients = node.input_gradients(g)
-        if observers:
-            for observer in observers:
-                observer.backward(node, g, gradients)
+        for observer in observers:
+            observer.backward(node, g, gradients)
         for x, dx in gradients:
             like = x if type(x) is Node else x.array
             if dx.shape != like.shape:
@@ -512,7 +512,7 @@ def run_backward(root: Tensor, g: np.ndarray, retain_graph: bool) -> None:
             if node.value is None:
                 node.inputs = ()
     for leaf, g in pending.items():
-        leaf._accumulate(_call_hooks(leaf._hooks, g) if leaf._hooks else g)
+        leaf._accumulate(_call_hooks(leaf._hooks, whole(g)) if leaf._hooks else g)
 
 
 def _call_hooks(hooks: dict[int, Callable], g: np.ndarray) -> np.ndarray:

@@ -18,7 +18,7 @@ TOP_LEVEL = {
     *(".ci", ".gitignore", ".gitattributes", ".github", ".binder", ".devcontainer"),
 }
 LAYERS = (  # a file imports from lower lines or from its own part, never from beside or above
-    ("kernels", "scalar", "classic", "progress", "writes", "quiet", "devices"),
+    ("kernels", "scalar", "classic", "progress", "writes", "quiet", "devices", "part"),
     ("tensor",),
     ("ops", "autograd"),
     ("serialization",),

@@ -9,6 +9,7 @@ import numpy as np
 from minidl import kernels, writes
 from minidl.ops.dtypes import narrow
 from minidl.ops.shapes import axis_of, broadcast_to, reshape
+from minidl.part import Part
 from minidl.tensor import ShapeError, Tensor, _mode, explain, op
 
 __all__ = [
@@ -111,9 +112,11 @@ def _getitem(x, index):
     view, picks = _parse(index, shape)
 
     def dx(g):
+        if not picks:
+            return Part(view, g, shape)
         d = np.zeros(shape, g.dtype)
         if all(p is ALL or _is_mask(p) for p in picks):  # every element at most once
-            d[view][picks or ...] = g
+            d[view][picks] = g
         else:
             _add_at(d[view], picks, g)
         return d
