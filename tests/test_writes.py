@@ -7,6 +7,7 @@ import pytest
 
 import minidl
 from minidl import optim, writes
+from minidl.nn import functional as F
 from minidl.tensor import Tensor
 from tests.ops.test_ops import CASES, tensors_of, wants_gradient
 from tests.parity import ours
@@ -41,6 +42,28 @@ def test_every_op_gives_the_same_gradient_or_refuses(sample):
             continue
         for a, b in zip(result, right, strict=True):
             np.testing.assert_array_equal(a, b)
+
+
+NEED_ONLY_THE_SHAPE = [
+    lambda x: x.reshape(2, 8)[:, 1:].sum(dim=1),
+    lambda x: F.embedding(minidl.tensor([[0, 1, 1]]), x.reshape(4, 4)),
+    lambda x: F.unfold(x, 2),
+    lambda x: F.fold(x.reshape(1, 4, 4), 3, 2),
+    lambda x: F.interpolate(x, scale_factor=2, mode="bilinear"),
+    lambda x: F.max_pool2d(x, 2) + F.avg_pool2d(x, 2) + F.adaptive_avg_pool2d(x, 2),
+    lambda x: x.topk(2)[0].sum() + x.sort()[0].sum(),
+]
+
+
+@pytest.mark.parametrize("call", NEED_ONLY_THE_SHAPE)
+def test_what_needs_only_the_shape_keeps_no_values(call):
+    x = minidl.ones(1, 1, 4, 4, requires_grad=True)
+    h = x * 1
+    y = call(h)
+    with minidl.no_grad():
+        h.mul_(2.0)
+    y.sum().backward()
+    assert x.grad is not None
 
 
 def squared():

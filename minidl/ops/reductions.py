@@ -243,11 +243,12 @@ def _values_at(input, indices, dim):
     """What max, sort and their kin found: distinct places along `dim`, an axis that may be gone."""
     x, axis = np.atleast_1d(input), axis_of(dim, input.ndim)
     places = indices if indices.ndim == x.ndim else np.expand_dims(indices, axis)
+    before, shape = input.shape, x.shape
 
     def dx(g):
-        d = np.zeros(x.shape, g.dtype)
+        d = np.zeros(shape, g.dtype)
         np.put_along_axis(d, places, g.reshape(places.shape), axis)
-        return d.reshape(input.shape)
+        return d.reshape(before)
 
     return np.take_along_axis(x, places, axis).reshape(indices.shape), (dx,)
 

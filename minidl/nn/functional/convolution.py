@@ -77,9 +77,9 @@ def _batched(x, n: int):
 
 def _result(input, out, dinput, dweight):
     """What the op returns: the batch axis as input has it, and the vjp."""
-    shape = out.shape
-    return out.reshape(shape[out.ndim - input.ndim :]), (
-        lambda g: dinput(g.reshape(shape)).reshape(input.shape),
+    shape, before = out.shape, input.shape
+    return out.reshape(shape[len(shape) - len(before) :]), (
+        lambda g: dinput(g.reshape(shape)).reshape(before),
         lambda g: dweight(g.reshape(shape)),
         lambda g: kernels.find("convolution_backward_bias", g)(g.reshape(shape)),
     )
@@ -237,11 +237,12 @@ def unfold(input, kernel_size, dilation=1, padding=0, stride=1):
     check_input(input, 2, input.shape[-3:], ("bool",))
     kernel, out, window = _blocks(input.shape[-2:], kernel_size, dilation, padding, stride)
     columns = kernels.find("unfold", input)(_batched(input, 2), kernel, out, *window)
-    shape = (*input.shape[:-3], input.shape[-3] * math.prod(kernel), math.prod(out))
+    before, stacked = input.shape, columns.shape
+    shape = (*before[:-3], before[-3] * math.prod(kernel), math.prod(out))
 
     def dinput(g):
-        g = g.reshape(columns.shape)
-        return kernels.find("fold", g)(g, input.shape[-2:], *window).reshape(input.shape)
+        g = g.reshape(stacked)
+        return kernels.find("fold", g)(g, before[-2:], *window).reshape(before)
 
     return columns.reshape(shape), (dinput,)
 
@@ -264,8 +265,10 @@ def fold(input, output_size, kernel_size, dilation=1, padding=0, stride=1):
     columns = input.reshape(-1, channels, *kernel, *out)
     image = kernels.find("fold", input)(columns, size, *window)
 
-    def dinput(g):
-        g = g.reshape(image.shape)
-        return kernels.find("unfold", g)(g, kernel, out, *window).reshape(input.shape)
+    before, stacked = input.shape, image.shape
 
-    return image.reshape(*input.shape[:-2], channels, *size), (dinput,)
+    def dinput(g):
+        g = g.reshape(stacked)
+        return kernels.find("unfold", g)(g, kernel, out, *window).reshape(before)
+
+    return image.reshape(*before[:-2], channels, *size), (dinput,)

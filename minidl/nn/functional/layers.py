@@ -77,23 +77,23 @@ def _embedding(input, weight, padding_idx, by_frequency):
     if input.dtype not in (np.int64, np.int32) or weight.ndim != 2:
         raise ValueError(f"{input.dtype} row numbers and a weight with {weight.ndim} axes")
 
+    places, (count, width) = input.reshape(-1), weight.shape
+    rows = np.empty((len(places), width), weight.dtype)
+
     def dweight(g):
-        rows, g = input.reshape(-1), g.reshape(input.size, weight.shape[1])
+        g = g.reshape(len(places), width)
         if by_frequency:
-            g = g / np.bincount(rows)[rows, None]
-        out = add_rows(rows, g, len(weight))
+            g = g / np.bincount(places)[places, None]
+        out = add_rows(places, g, count)
         if padding_idx is not None:
             out[padding_idx] = 0
         return out
 
-    out = np.empty((*input.shape, weight.shape[1]), weight.dtype)
-    places, rows = input.reshape(-1), out.reshape(input.size, weight.shape[1])
-
     def look_up(start, stop):
         np.take(weight, places[start:stop], 0, rows[start:stop], mode="clip")  # they were checked before
 
-    split(input.size, LOOK_UP_WORK * out.size, look_up)
-    return out, (lambda g: None, dweight)
+    split(len(places), LOOK_UP_WORK * rows.size, look_up)
+    return rows.reshape(*input.shape, width), (lambda g: None, dweight)
 
 
 def _some_outside(rows: np.ndarray, count: int) -> bool:

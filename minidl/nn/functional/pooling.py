@@ -87,8 +87,9 @@ def _adaptive_max_tables(input, output_size, n):
 
 
 def _largest(x, tables):
+    size = x.shape[-len(tables) :]
     values, index = kernels.find("max_pool", x)(x, tables)
-    return values, (lambda g: kernels.find("max_pool_backward", g)(g, index, x.shape[-len(tables) :]),)
+    return values, (lambda g: kernels.find("max_pool_backward", g)(g, index, size),)
 
 
 @op
@@ -163,14 +164,12 @@ def window_sizes(tables, ends):
 
 def average(x, tables, count):
     """Sums over windows divided by `count`, one number or an array that broadcasts; integers towards 0."""
-    tables = [(places, None) for places in tables]
+    tables, size = [(places, None) for places in tables], x.shape[-len(tables) :]
     total = kernels.find("resample", x)(x, tables)
     if x.dtype.kind != "f":
         return (total - np.fmod(total, count)) // count, None
     count = np.asarray(count, x.dtype)
-    return total / count, (
-        lambda g: kernels.find("resample_backward", g)(g / count, tables, x.shape[-len(tables) :]),
-    )
+    return total / count, (lambda g: kernels.find("resample_backward", g)(g / count, tables, size),)
 
 
 def _avg_pool(input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override, n):

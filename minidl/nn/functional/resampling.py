@@ -115,6 +115,7 @@ def interpolate(
         tables = [(_nearest(*axis, mode, len(out))[None], None) for axis in axes]
     else:
         tables = [_neighbours(*axis, mode, align_corners, input.dtype.type) for axis in axes]
+    size = input.shape[2:]
     return kernels.find("resample", input)(input, tables), (
-        lambda g: kernels.find("resample_backward", g)(g, tables, input.shape[2:]),
+        lambda g: kernels.find("resample_backward", g)(g, tables, size),
     )
