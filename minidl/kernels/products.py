@@ -15,7 +15,7 @@ import numpy as np
 
 from minidl.kernels.threads import split, thread_count
 
-SMALL, WORTH_CUTTING = 100_000, 16_000_000
+SMALL, WORTH_CUTTING = 100_000, 12_000_000
 """Floating-point operations: from where BLAS might use threads; from where a product is cut, after 0.1 ms."""
 
 

@@ -12,7 +12,6 @@ import atexit
 import functools
 import importlib
 import importlib.util
-import itertools
 import os
 import threading
 import time
@@ -20,16 +19,18 @@ from collections.abc import Callable
 
 import numpy as np
 
-WORTH_SPLITTING = 20_000_000
+WORTH_SPLITTING = 12_000_000
 """Floating-point operations from which a second thread gains more than handing over costs."""
 MOST = 8
 """Threads at most, if nobody says otherwise: parts are handed over one after the other."""
-SPIN, GRACE = 40_000, 300
+SPIN, GRACE = 40_000, 800
 """Turns of waiting, of 10 to 50 ns: before a worker sleeps; before it asks for the lock of Python."""
-TOLERATED, REST = 3e-4, 0.2
-"""Seconds: by which a job may take longer than without help; for which there is no help after that."""
+CREDIT, REST, MEMORY = 2e-3, 0.1, 0.995
+"""Seconds that help may lose before it has gained any; for which there is no help after it lost more than it
+gained; and how much of that balance is remembered from one job to the next."""
 
 
+@functools.cache
 def thread_count() -> int:
     """How many threads kernels use: MINIDL_NUM_THREADS, else OMP_NUM_THREADS, else the cores we have."""
     for name in ("MINIDL_NUM_THREADS", "OMP_NUM_THREADS"):
@@ -43,49 +44,55 @@ class _Job:
     """Parts of a piece of work. Whoever is free takes the next one, so nobody waits for a thread that the
     system has not woken yet, or does not let run because other programs want the core."""
 
-    def __init__(self, parts: list[Callable]):
-        self.parts, self.takers, self.errors = parts, set(), []
+    __slots__ = ("errors", "function", "parts", "seconds", "takers")
+
+    def __init__(self, function: Callable[[int, int], None], parts: list[tuple[int, int]]):
+        self.function, self.parts = function, parts
+        self.takers, self.errors, self.seconds = set(), [], []
 
     def work(self, taker) -> None:
         """Do parts until none is left."""
         while self.parts:
-            self.work_on_one(taker)
+            self.takers.add(taker)  # before it is taken: then nobody can overlook it
+            try:
+                part = self.parts.pop()
+            except IndexError:  # another thread was faster
+                return
+            self.do(part)
 
-    def work_on_one(self, taker) -> None:
-        """Do a part, if one is left."""
-        self.takers.add(taker)  # before it is taken: then nobody can overlook it
+    def do(self, part: tuple[int, int]) -> None:
+        """Do a part, and note how long it took."""
+        start = time.perf_counter()
         try:
-            part = self.parts.pop()
-        except IndexError:  # another thread was faster
-            return
-        try:
-            part()
+            self.function(*part)
         except Exception as error:
             self.errors.append(error)
+        self.seconds.append(time.perf_counter() - start)
 
 
 class _Worker:
-    """A thread that helps with one job after the other. `asked` and `done` are numbers of jobs."""
+    """A thread that helps with one job after the other. `asked` and `done` hold numbers of jobs."""
 
     def __init__(self):
         self.counts = np.zeros(16, np.int64)  # asked and done, in cache lines of their own
         self.asked, self.done = self.counts[:1], self.counts[8:9]
         self.asked_at, self.done_at = self.asked.ctypes.data, self.done.ctypes.data
-        self.job, self.asleep = None, False
+        self.number, self.job, self.asleep = 0, None, False
         self.wake = threading.Condition()
         threading.Thread(target=self._run, name="minidl-kernel", daemon=True).start()
 
     def start(self, job: _Job | None) -> None:
         """Help with this job; None ends the thread."""
         self.job = job
-        self.asked += 1
+        self.number += 1
+        self.asked[0] = self.number
         if self.asleep:
             with self.wake:
                 self.wake.notify()
 
     def finish(self) -> None:
         """Wait until the last job that was asked for is done."""
-        while (done := int(self.done[0])) != self.asked[0]:
+        while (done := int(self.done[0])) != self.number:
             if not _waiting().wait(self.done_at, done, SPIN):
                 time.sleep(1e-5)
 
@@ -110,14 +117,15 @@ class _Pool:
     def __init__(self):
         self.workers: list[_Worker] = []
         self.lock = threading.Lock()
-        self.rest_until = 0.0
+        self.rest_until, self.balance = 0.0, CREDIT  # seconds of the clock; seconds gained by help
 
-    def run(self, parts: list[Callable]) -> None:
+    def run(self, function: Callable[[int, int], None], parts: list[tuple[int, int]]) -> None:
         """Do all parts. They are the same, and so are their results, whoever does them."""
-        job = _Job(parts)
-        if time.perf_counter() > self.rest_until and self.lock.acquire(blocking=False):
+        start = time.perf_counter()
+        job = _Job(function, parts)
+        if start > self.rest_until and self.lock.acquire(blocking=False):
             try:
-                self._run_together(job, len(parts))
+                self._run_together(job, start)
             finally:
                 self.lock.release()
         else:
@@ -125,26 +133,28 @@ class _Pool:
         for error in job.errors:
             raise error
 
-    def _run_together(self, job: _Job, count: int) -> None:
-        """Give the job to the workers too; if that took longer than it would have alone, rest for a while.
+    def _run_together(self, job: _Job, start: float) -> None:
+        """Give the job to the workers too; when help loses more time than it gains, rest for a while.
 
-        That happens on a busy machine: a worker that has Python's lock may have to wait for a core.
+        That happens on a busy machine: a worker that has Python's lock may have to wait for a core. Once in a
+        while it happens everywhere, so gains and losses of the last jobs are summed.
         """
+        count = len(job.parts)
         while len(self.workers) < count - 1:
             self.workers.append(_Worker())
-        helpers, start = self.workers[: count - 1], time.perf_counter()
+        first = job.parts.pop()  # before the others are asked: soon after that, they want Python's lock
+        helpers = self.workers[: count - 1]
         for worker in helpers:
             worker.start(job)
-        before = time.perf_counter()
-        job.work_on_one(None)
-        alone = (time.perf_counter() - before) * count
+        job.do(first)
         job.work(None)
         for worker in helpers:
             if worker in job.takers:
                 worker.finish()
         end = time.perf_counter()
-        if end - start > alone + TOLERATED:
-            self.rest_until = end + REST
+        self.balance = self.balance * MEMORY + count * min(job.seconds) - (end - start)
+        if self.balance < 0:
+            self.rest_until, self.balance = end + REST, CREDIT
 
     def end(self) -> None:
         for worker in self.workers:
@@ -186,5 +196,4 @@ def split(n: int, work: float, function: Callable[[int, int], None]) -> None:
     if threads <= 1 or _waiting() is None:
         function(0, n)
         return
-    bounds = [n * i // threads for i in range(threads + 1)]
-    _pool.run([functools.partial(function, *part) for part in itertools.pairwise(bounds)])
+    _pool.run(function, [(n * i // threads, n * (i + 1) // threads) for i in range(threads)])

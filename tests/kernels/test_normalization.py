@@ -81,7 +81,7 @@ def test_same_as_the_reference(case):
     ],
 )
 def test_large_ones_in_any_number_of_threads(monkeypatch, threads, kind, shape):
-    monkeypatch.setenv("MINIDL_NUM_THREADS", threads)
+    monkeypatch.setattr("minidl.kernels.threads.thread_count", lambda: int(threads))
     assert_same(*arguments(kind, shape, np.random.default_rng(0)))
 
 

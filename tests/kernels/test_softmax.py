@@ -74,7 +74,7 @@ def test_other_axes_and_layouts(name):
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("threads", ["1", "2", "3"])
 def test_any_number_of_threads(monkeypatch, name, threads):
-    monkeypatch.setenv("MINIDL_NUM_THREADS", threads)
+    monkeypatch.setattr("minidl.kernels.threads.thread_count", lambda: int(threads))
     assert_same(name, *drawn((4001, 65)))
 
 
