@@ -124,14 +124,19 @@ class DigitPad(Widget):
             first stroke of your own takes its place.
 
     `.strokes`, `.image` and `.probabilities` (None while the pad is empty) are what the pad shows.
+    A pad with more to show has a `size` of its own and replaces `_explain`, `_tell` and `_touch`.
     """
+
+    size = (WIDTH, HEIGHT)
 
     def __init__(self, predict: Callable, strokes: Sequence | None = None):
         strokes = read_strokes(SAMPLES[3]) if strokes is None else strokes
         state = SimpleNamespace(predict=predict, drawn=0, shown=3)
         _show(state, strokes)
         actions = [button("Undo", _undo), button("Draw one for me", _next_sample)]
-        super().__init__(state, _draw, actions, reset=_clear, describe=_describe, on_pointer=_pointer)
+        super().__init__(
+            state, self._paint, actions, reset=_clear, describe=self._tell, on_pointer=self._touch
+        )
         self._reset_button.description, self._reset_button.icon = "Clear", "eraser"
         self._reset_button.tooltip = "an empty pad (also the Delete key)"
 
@@ -145,6 +150,24 @@ class DigitPad(Widget):
         if not self._closed:
             self._pad.drawn = self.state.drawn  # tells the page before the picture comes
         return picture, text
+
+    def _paint(self, state) -> Picture:
+        """The pad, and what the network makes of what is on it."""
+        if state.changed:
+            _recognise(state)
+        picture = Picture(*self.size, alt=f"A drawing pad. {self._tell(state)}")
+        _draw_pad(picture, state)
+        self._explain(picture, state)
+        return picture
+
+    def _explain(self, picture: Picture, state) -> None:
+        _draw_answer(picture, state)
+
+    def _tell(self, state) -> str:
+        return _describe(state)
+
+    def _touch(self, state, kind: str, x: float, y: float) -> None:
+        _pointer(state, kind, x, y)
 
     def draw(self, strokes: Sequence) -> None:
         """Put these strokes on the pad, each (n, 2) in pixels, and return when it has answered."""
@@ -235,12 +258,8 @@ def _describe(state) -> str:
     return f"Read as {best}, probability {_percent(state.probabilities[best])}."
 
 
-def _draw(state) -> Picture:
-    """The pad, the network's view of it with the answer, the ten probabilities."""
-    if state.changed:
-        _recognise(state)
-    picture = Picture(WIDTH, HEIGHT, alt=f"A drawing pad. {_describe(state)}")
-    _draw_pad(picture, state)
+def _draw_answer(picture: Picture, state) -> None:
+    """The network's view of the pad with the answer, and the ten probabilities."""
     left = LEFT + SIDE + 30
     picture.text(left, 16, "the network sees", bold=True)
     picture.heatmap(state.image, (left, TOP, SEEN, SEEN), "gray").rect(left, TOP, SEEN, SEEN, opacity=0.4)
@@ -250,7 +269,6 @@ def _draw(state) -> Picture:
         picture.text(left, TOP + SEEN + 56, "and reads")
         picture.text(left + 112, TOP + SIDE - 6, str(best), 90, "middle", color=BLUE, bold=True)
         _draw_bars(picture, state.probabilities, left + SEEN + 34)
-    return picture
 
 
 def _draw_pad(picture: Picture, state) -> None:

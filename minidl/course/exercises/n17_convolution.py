@@ -1,0 +1,552 @@
+"""Exercises of notebook 17: output sizes, two kernels, stride and padding, blame, digits that were slid."""
+
+import functools
+import inspect
+from collections.abc import Callable
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+import minidl
+from minidl import data, nn, optim, tensor
+from minidl.course.diagnose import numeric
+from minidl.course.exercise import Exercise, Mistake
+from minidl.nn import functional as F
+from minidl.train import train_step
+from minidl.viz.lessons.convolution import FRAME, centred
+
+MOST_PARAMETERS, BAR = 10_000, 0.88
+FAR = 8  # pixels: how far a digit is slid at the most
+
+# 17.1  The size of the response
+
+
+def output_size(n, kernel, stride, padding, dilation):
+    """How many places a kernel finds along an axis of n pixels."""
+    span = dilation * (kernel - 1) + 1
+    return (n + 2 * padding - span) // stride + 1
+
+
+def _size(n, kernel, stride, padding, dilation, span=None, once=False, plus=1, up=False):
+    span = dilation * (kernel - 1) + 1 if span is None else span
+    room = n + (1 if once else 2) * padding - span
+    return (-(-room // stride) if up else room // stride) + plus
+
+
+SIZE = Exercise(
+    "17.1",
+    reference=output_size,
+    cases=[
+        (28, 5, 1, 0, 1),
+        (36, 5, 2, 2, 1),
+        (10, 3, 1, 1, 2),
+        (11, 4, 3, 1, 2),
+        (7, 7, 4, 0, 1),
+        (9, 2, 3, 2, 4),
+    ],
+    mistakes=[
+        Mistake(
+            lambda n, k, s, p, d: _size(n, k, s, p, d, plus=0),
+            "one place is missing: a kernel as large as the picture fits once, not zero times",
+        ),
+        Mistake(
+            lambda n, k, s, p, d: (n + 2 * p - d * (k - 1)) // s,
+            "right with stride 1 only: the first place costs nothing, so divide the room that is left behind"
+            " it, n + 2p − span, and add the first place afterwards",
+        ),
+        Mistake(
+            lambda n, k, s, p, d: _size(n, k, s, p, d, once=True),
+            "the padding stands on both sides: it counts twice",
+        ),
+        Mistake(
+            lambda n, k, s, p, d: _size(n, k, s, 0, d),
+            "the padding is missing: p zeros on either side make the axis 2p longer",
+        ),
+        Mistake(
+            lambda n, k, s, p, d: _size(n, k, s, p, d, span=d * k),
+            "with dilation d a kernel of k spans d(k − 1) + 1 pixels, not dk: k posts have k − 1 gaps",
+        ),
+        Mistake(
+            lambda n, k, s, p, d: _size(n, k, s, p, d, span=d * (k - 1)),
+            "the span counts the gaps only: d(k − 1) steps join d(k − 1) + 1 pixels",
+        ),
+        Mistake(
+            lambda n, k, s, p, d: _size(n, k, s, p, d, span=k),
+            "the dilation is missing: with d between neighbours the kernel spans d(k − 1) + 1 pixels",
+        ),
+        Mistake(
+            lambda n, k, s, p, d: _size(n, k, s, p, d, span=k + d - 1),
+            "the dilation widens every gap, not one of them: the span is d(k − 1) + 1",
+        ),
+        Mistake(
+            lambda n, k, s, p, d: _size(n, k, s, p, d, span=k + d),
+            "the dilation widens every gap, not one of them: the span is d(k − 1) + 1",
+        ),
+        Mistake(
+            lambda n, k, s, p, d: _size(n, k, s, p, d, up=True),
+            "rounded up: a last step that leaves the picture is not taken, so round down (//)",
+        ),
+        Mistake(
+            lambda n, k, s, p, d: (n + 2 * p - d * (k - 1) - 1) / s + 1,
+            "places are whole: round the division down (//)",
+        ),
+        Mistake(
+            lambda n, k, s, p, d: (n + 2 * p - d * (k - 1) - 1) + 1,
+            "the stride is missing: divide the room by it",
+        ),
+    ],
+    hints=[
+        "First the span: how many pixels lie from the kernel's first weight to its last, both included?",
+        "`span = dilation * (kernel - 1) + 1`. The axis has `n + 2 * padding` pixels. The first place is"
+        " free; how many steps of `stride` fit into what is left?",
+        "`(n + 2 * padding - span) // stride` steps, and the place where the kernel began.",
+    ],
+    reasoning="""
+    The kernel lies at the left end: one place. Behind it n + 2p − span pixels are free, and each step uses
+    `stride` of them; a step that does not fit is not taken. With stride 1, no padding and no dilation this is
+    the n − k + 1 of the notebook, and padding (k − 1) / 2 keeps the size.
+    """,
+    praise="Right: the span, the steps behind it, and the place where it began.",
+)
+
+# 17.2  Two kernels
+
+UP = np.array([[0.0, 0, 0], [0, 0, 0], [0, 1, 0]])
+CONTRAST = np.array([[-1.0, -1, -1], [-1, 8, -1], [-1, -1, -1]]) / 8
+KERNELS = {"up": UP, "contrast": CONTRAST}
+
+
+def _elsewhere(kernel: np.ndarray) -> str | None:
+    """What a kernel that only moves the picture does instead of moving it up by one."""
+    (row, column), weight = np.unravel_index(np.abs(kernel).argmax(), (3, 3)), kernel.ravel()
+    if np.count_nonzero(kernel) != 1:
+        return None
+    if abs(weight.max() - 1) > 1e-6:
+        return f"the place is {'right' if row == 2 and column == 1 else 'wrong'}, and the weight is not 1"
+    ways = [("down", "", "up")[row], ("right", "", "left")[column]]
+    ways = [way for way in ways if way]
+    return f"moves the picture {' and '.join(ways)}" if ways else "leaves the picture where it is"
+
+
+def _judge_up(kernel: np.ndarray) -> str | None:
+    if np.allclose(kernel, UP, atol=1e-4):
+        return None
+    found = _elsewhere(kernel)
+    if found:
+        return (
+            f"`up` {found}. At each place the answer must be the pixel one row below: which weight lies on it"
+            " when the window's middle lies on the place?"
+        )
+    return "`up` mixes pixels: to move a picture each answer is a copy of one pixel, so one weight is 1"
+
+
+def _judge_contrast(kernel: np.ndarray) -> str | None:
+    if np.allclose(kernel, CONTRAST, atol=1e-4):
+        return None
+    total, middle, rim = kernel.sum(), kernel[1, 1], np.delete(kernel.ravel(), 4)
+    if np.allclose(kernel, -CONTRAST, atol=1e-4):
+        return "`contrast` has the wrong sign: a pixel brighter than its neighbours must answer more than 0"
+    if np.allclose(kernel, [[0, -0.25, 0], [-0.25, 1, -0.25], [0, -0.25, 0]], atol=1e-4):
+        return "`contrast` hears four neighbours: a pixel has eight, those at the corners included"
+    if np.allclose(kernel, np.eye(9)[4].reshape(3, 3) - 1 / 9, atol=1e-4):
+        return (
+            "`contrast` subtracts the mean of all nine pixels, the middle one included: the mean of the eight"
+            " around it was asked"
+        )
+    if abs(total) > 1e-4:
+        return (
+            f"the weights of `contrast` add up to {total:.3g}, so on even grey it answers {total:.3g} times"
+            " the brightness: there is no contrast there, and the answer must be 0"
+        )
+    if np.ptp(rim) > 1e-4:
+        return "`contrast`: the eight neighbours count equally in their mean, their weights here differ"
+    return f"`contrast` is {middle:.3g} times too large: a pixel brighter by 1 than all others must answer 1"
+
+
+def _judge_kernels(answer: dict) -> str | None:
+    """None if both kernels do what was asked, else what is wrong with the first that does not."""
+    if not isinstance(answer, dict) or set(answer) != set(KERNELS):
+        return 'give a dict with the keys "up" and "contrast", as in the stub'
+    for name, judge in (("up", _judge_up), ("contrast", _judge_contrast)):
+        kernel = numeric(answer[name])
+        if kernel is None or kernel.shape != (3, 3):
+            found = "something else" if kernel is None else f"shape {kernel.shape}"
+            return f"`{name}` must be three rows of three numbers, found {found}"
+        complaint = judge(np.asarray(kernel, float))
+        if complaint:
+            return complaint
+    return None
+
+
+WRITTEN = Exercise(
+    "17.2",
+    reference=KERNELS,
+    judge=_judge_kernels,
+    cases=(),
+    hints=[
+        "Each answer is the sum of weights times pixels, and the answer's place is the middle of the window.",
+        "`up`: after the move a place shows what was one row *below* it. Which weight lies one row below the"
+        " middle?",
+        "`contrast`: the middle pixel minus the mean of eight. How much does each of the eight count?",
+    ],
+    reasoning="""
+    A kernel copies from where its weight stands, so the picture moves the *other* way: a 1 below the middle
+    fetches from below, and everything goes up. The contrast is 1 in the middle and −1/8 around it. Its
+    weights add up to 0: even grey has none. Times 8 it is the painter's *outlines*. Cells of the retina with
+    a field like this, a centre against its surround, were described by Stephen Kuffler in 1953.
+    """,
+    praise="Right, both. The first moves the picture against its weight, the second is blind to even grey.",
+    code='kernels = {\n    "up": [[0, 0, 0], [0, 0, 0], [0, 1, 0]],\n'
+    '    "contrast": np.array([[-1, -1, -1], [-1, 8, -1], [-1, -1, -1]]) / 8,\n}',
+)
+
+# 17.3  Stride and padding
+
+
+def convolve(x, w, stride, padding):
+    """x (N, C, H, W) and w (O, C, K, K) -> (N, O, H', W'), with steps of `stride` and a rim of zeros."""
+    x = np.pad(x, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
+    windows = sliding_window_view(x, w.shape[2:], axis=(2, 3))[:, :, ::stride, ::stride]
+    return np.einsum("nchwab,ocab->nohw", windows, w)
+
+
+def _padded_by(mode: str) -> Callable:
+    def wrong(x, w, stride, padding):
+        rim = ((0, 0), (0, 0), (padding, padding), (padding, padding))
+        return convolve(np.pad(x, rim, mode=mode), w, stride, 0)
+
+    return wrong
+
+
+def _strided_pixels(x, w, stride, padding):
+    """The stride taken on the pixels: every other pixel is never seen."""
+    x = np.pad(x, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
+    return convolve(x[:, :, ::stride, ::stride], w, 1, 0)
+
+
+def _one_channel(x, w, stride, padding):
+    return convolve(x[:, :1], w[:, :1], stride, padding)
+
+
+def _before_padding(x, w, stride, padding):
+    return np.pad(convolve(x, w, stride, 0), ((0, 0), (0, 0), (padding, padding), (padding, padding)))
+
+
+def _convolution_cases() -> list[tuple]:
+    rng = np.random.default_rng(0)
+    shapes = [
+        ((2, 3, 6, 7), (4, 3, 3, 3), 1, 0),
+        ((1, 2, 7, 8), (3, 2, 3, 3), 2, 1),
+        ((2, 1, 9, 6), (2, 1, 2, 2), 3, 2),
+    ]
+    return [(rng.normal(size=x), rng.normal(size=w), stride, padding) for x, w, stride, padding in shapes]
+
+
+STRIDED = Exercise(
+    "17.3",
+    reference=convolve,
+    cases=_convolution_cases,
+    mistakes=[
+        Mistake(
+            lambda x, w, s, p: convolve(x, w[:, :, ::-1, ::-1], s, p),
+            "the kernel is turned by 180°: that is the mathematicians' convolution, ours does not turn it",
+        ),
+        Mistake(
+            lambda x, w, s, p: convolve(x, w.swapaxes(2, 3), s, p),
+            "the kernel is mirrored: its rows meet the window's columns. Sum w[o, c, a, b] · window[a, b]",
+        ),
+        Mistake(
+            lambda x, w, s, p: convolve(x, w, s, 0),
+            "the padding is missing: put `padding` zeros round every picture first (np.pad)",
+        ),
+        Mistake(
+            lambda x, w, s, p: convolve(x, w, 1, p),
+            "the stride is missing: keep every stride-th place, in both directions",
+        ),
+        Mistake(
+            lambda x, w, s, p: convolve(x, w, 1, p)[:, :, ::s],
+            "the stride acts on the rows only: the columns take steps too",
+        ),
+        Mistake(
+            lambda x, w, s, p: convolve(x, w, 1, p)[:, :, :, ::s],
+            "the stride acts on the columns only: the rows take steps too",
+        ),
+        Mistake(
+            _strided_pixels,
+            "the stride was taken on the pixels, so most are never seen: it is the *window* that steps, over"
+            " pixels that all stay",
+        ),
+        Mistake(
+            _padded_by("edge"),
+            "the rim repeats the picture's edge: here it is made of zeros",
+        ),
+        Mistake(
+            _padded_by("reflect"),
+            "the rim mirrors the picture: here it is made of zeros",
+        ),
+        Mistake(
+            _before_padding,
+            "the zeros were put round the answer: they belong round the picture, before the kernel comes",
+        ),
+        Mistake(
+            _one_channel,
+            "only the first channel is heard: add the products up over all channels c",
+        ),
+        Mistake(
+            lambda x, w, s, p: convolve(x, w, s, p) / x.shape[1],
+            "this is the mean over the channels: their products are added up",
+        ),
+        Mistake(
+            lambda x, w, s, p: convolve(x, w, s, p).sum(axis=1, keepdims=True),
+            "all kernels' answers were added up: each of the O kernels makes a map of its own",
+        ),
+        Mistake(
+            lambda x, w, s, p: np.moveaxis(convolve(x, w, s, p), 1, -1),
+            "the maps are on the last axis: the shape asked for is (N, O, H', W')",
+        ),
+        Mistake(
+            lambda x, w, s, p: convolve(x, w, s, p).swapaxes(0, 1),
+            "the first two axes are swapped: pictures first, then maps, (N, O, H', W')",
+        ),
+    ],
+    hints=[
+        "Padding is a step of its own, before all others: `np.pad` takes a pair (before, after) for each"
+        " axis, and the first two axes get none.",
+        "`windows = sliding_window_view(x, w.shape[2:], axis=(2, 3))` has the places on axes 2 and 3. With"
+        " stride s, which of them stay?",
+        '`windows[:, :, ::stride, ::stride]`, and the sum of the notebook: "nchwab,ocab->nohw".',
+    ],
+    reasoning="""
+    A rim of zeros makes a larger picture, a stride leaves places out: neither touches the sum in between.
+    Slicing the windows costs nothing, since they are a view, and skipped places are never computed. Loops
+    that compute `y[:, :, i, j]` from `x[:, :, i*s : i*s + K, j*s : j*s + K]` are as right.
+    """,
+    praise="Right: pad, slide, leave places out, sum.",
+)
+
+# 17.4  The weight's gradient, with a stride
+
+
+def weight_gradient(g, x, kernel, stride):
+    """dL/dw (O, C, K, K) from g = dL/dy (N, O, H', W') and x (N, C, H, W)."""
+    (h, w), dw = g.shape[2:], np.zeros((g.shape[1], x.shape[1], kernel, kernel))
+    for a, b in np.ndindex(kernel, kernel):
+        seen = x[:, :, a : a + stride * h : stride, b : b + stride * w : stride][:, :, :h, :w]
+        dw[:, :, a, b] = np.einsum("nohw,nchw->oc", g, seen)
+    return dw
+
+
+def _no_stride(g, x, kernel, stride):
+    return weight_gradient(g, x, kernel, 1)
+
+
+def _one_picture(g, x, kernel, stride):
+    return weight_gradient(g[:1], x[:1], kernel, stride)
+
+
+def _last_picture(g, x, kernel, stride):
+    return weight_gradient(g[-1:], x[-1:], kernel, stride)
+
+
+def _last_place(g, x, kernel, stride):
+    """Assigned, not added: the last place's share overwrites the others."""
+    h, w = g.shape[2] - 1, g.shape[3] - 1
+    return weight_gradient(g[:, :, h:, w:], x[:, :, stride * h :, stride * w :], kernel, stride)
+
+
+def _gradient_cases() -> list[tuple]:
+    rng = np.random.default_rng(1)
+    shapes = [
+        ((2, 3, 4, 5), (2, 2, 6, 7), 3, 1),
+        ((3, 2, 3, 4), (3, 4, 7, 10), 3, 2),
+        ((2, 1, 2, 3), (2, 2, 6, 8), 2, 3),
+    ]
+    return [(rng.normal(size=g), rng.normal(size=x), kernel, stride) for g, x, kernel, stride in shapes]
+
+
+GRADIENT = Exercise(
+    "17.4",
+    reference=weight_gradient,
+    cases=_gradient_cases,
+    mistakes=[
+        Mistake(
+            _no_stride,
+            "the stride is missing: place (i, j) saw the window that begins at pixel (i·stride, j·stride)",
+        ),
+        Mistake(
+            lambda g, x, k, s: weight_gradient(g, x, k, s)[:, :, ::-1, ::-1],
+            "turned by 180°: the weight's gradient needs no turning, weight (a, b) met the pixel at offset"
+            " (+a, +b). It is dL/dx that turns the kernel",
+        ),
+        Mistake(
+            lambda g, x, k, s: weight_gradient(g, x, k, s).swapaxes(2, 3),
+            "rows and columns of the kernel are swapped: a goes down, b goes to the right",
+        ),
+        Mistake(
+            lambda g, x, k, s: weight_gradient(g, x, k, s).swapaxes(0, 1),
+            "the first two axes are swapped: weights are (O, C, K, K)",
+        ),
+        Mistake(
+            lambda g, x, k, s: weight_gradient(g, x, k, s) / len(x),
+            "divided by the number of pictures: g is the derivative of the loss already, whatever mean the"
+            " loss took is inside it. Add the pictures up",
+        ),
+        Mistake(
+            lambda g, x, k, s: weight_gradient(g, x, k, s) / g[0, 0].size,
+            "divided by the number of places: a shared weight gets the *sum* of the blame of all its places",
+        ),
+        Mistake(
+            lambda g, x, k, s: weight_gradient(g, x, k, s) / (len(x) * g[0, 0].size),
+            "this is the mean over pictures and places: a shared weight gets the *sum* of all their blame",
+        ),
+        Mistake(_one_picture, "only the first picture counts: add up over the batch"),
+        Mistake(
+            _last_picture,
+            "only the last picture counts: each overwrites the one before. Add (+=), do not assign (=)",
+        ),
+        Mistake(
+            lambda g, x, k, s: _last_place(g[-1:], x[-1:], k, s),
+            "only the last place of the last picture counts: each overwrites the one before. Add (+=), do not"
+            " assign (=)",
+        ),
+        Mistake(
+            _last_place,
+            "only the last place counts: each overwrites the one before. Add (+=), do not assign (=)",
+        ),
+    ],
+    hints=[
+        "Which pixels did weight (a, b) meet, one for each place (i, j)?",
+        "With stride s: pixel (i s + a, j s + b). All of them at once are a slice of x that begins at (a, b),"
+        " goes in steps of s, and has the shape of g's maps.",
+        'The slice is `x[:, :, a : a + s*h : s, b : b + s*w : s]`; then "nohw,nchw->oc" adds the products up'
+        " over pictures and places.",
+    ],
+    reasoning="""
+    y[n,o,i,j] contains w[o,c,a,b] · x[n, c, is + a, js + b], so each place (n, i, j) sends the weight its
+    blame times that pixel, and a shared weight adds up what all places send. The stride only chooses which
+    pixels were met. (The last slice in the reference cuts nothing where x ends with the last window; it is
+    there for pictures with a few pixels to spare.) The same from the windows of 17.3:
+    `np.einsum("nohw,nchwab->ocab", g, windows)`.
+    """,
+    praise="Right: blame times what the weight met, summed over all places and pictures.",
+)
+
+# 17.5  Wherever it stands
+
+
+class Anywhere(nn.Module):
+    """The largest value of each map, wherever it stands: (N, C, H, W) -> (N, C)."""
+
+    def forward(self, x):
+        return x.amax((2, 3))
+
+
+def build():
+    """Convolutions with a total stride of 2, then the largest value of each map: 9,060 numbers."""
+    return nn.Sequential(
+        nn.Conv2d(1, 8, 5, stride=2, padding=2),
+        nn.ReLU(),
+        nn.Conv2d(8, 14, 5, padding=2),
+        nn.ReLU(),
+        nn.Conv2d(14, 44, 3, padding=2, dilation=2),
+        nn.ReLU(),
+        Anywhere(),
+        nn.Linear(44, 10),
+    )
+
+
+@functools.cache
+def _piles() -> tuple[np.ndarray, ...]:
+    """3,000 centred digits to learn from, 1,000 slid ones to judge by: images (n, 1, 36, 36), labels."""
+    mnist = data.mnist()
+    pixels = centred(mnist.train_images[-4000:])
+    labels, rng = mnist.train_labels[-4000:], np.random.default_rng(17)
+    moves = rng.integers(-FAR, FAR + 1, (1000, 2))
+    slid = np.stack([np.roll(x, move, (1, 2)) for x, move in zip(pixels[3000:], moves, strict=True)])
+    return pixels[:3000], labels[:3000], slid, labels[3000:]
+
+
+def train_centred(model, epochs=6, lr=3e-3) -> float:
+    """Train by the notebook's recipe on centred digits; the share of the slid ones read right."""
+    x, y, slid, truth = _piles()
+    rng, optimizer = np.random.default_rng(0), optim.Adam(model.parameters(), lr=lr)
+    batches = [batch for _ in range(epochs) for batch in np.split(rng.permutation(3000), 60)]
+    for step, batch in enumerate(batches):
+        optimizer.param_groups[0]["lr"] = lr * (1 - step / len(batches))
+        train_step(model, tensor(x[batch]), tensor(y[batch]), optimizer, F.cross_entropy)
+    model.eval()
+    with minidl.no_grad():
+        return float((model(tensor(slid)).numpy().argmax(axis=1) == truth).mean())
+
+
+@functools.cache
+def _measure(answer: Callable) -> tuple[int, float | str]:
+    """(number of parameters, accuracy of the trained network or what is wrong before training)."""
+    minidl.manual_seed(0)
+    model = answer()
+    if not isinstance(model, nn.Module):
+        return 0, f"returns {type(model).__name__}: build() must return an nn.Module, such as nn.Sequential"
+    count = sum(parameter.numel() for parameter in model.parameters())
+    if count > MOST_PARAMETERS:
+        return count, f"{count:,} parameters: at most {MOST_PARAMETERS:,} are allowed"
+    if not count:
+        return count, "this has no parameters, so there is nothing to train"
+    with minidl.no_grad():
+        out = model(minidl.zeros(3, 1, FRAME, FRAME))
+    if out.shape != (3, 10):
+        return count, f"three pictures (3, 1, 36, 36) give shape {out.shape}: ten logits for each, (3, 10)"
+    if (out.numpy() >= 0).all() and np.allclose(out.numpy().sum(axis=1), 1, atol=1e-4):
+        return count, (
+            "the ten outputs are positive and add up to 1: return the logits, without a softmax."
+            " The loss has one inside, and two flatten the slope"
+        )
+    return count, train_centred(model)
+
+
+def _judge_slid(answer: Callable) -> str | None:
+    if not callable(answer) or isinstance(answer, nn.Module):
+        return "give the function build itself: it is called to get a fresh, untrained network"
+    count, found = _measure(answer)
+    if isinstance(found, str):
+        return found
+    if found < 0.3:
+        return (
+            f"{found:.1%} right with {count:,} parameters: it knows digits in the middle only. Does its last"
+            " layer have a weight of its own for each place?"
+        )
+    if found < BAR:
+        return (
+            f"{found:.1%} right with {count:,} parameters: the bar is {BAR:.0%}. Too few kinds of features,"
+            " or places that the total stride steps over?"
+        )
+    return None
+
+
+def _praise_slid(answer: Callable) -> str:
+    count, found = _measure(answer)
+    return f"{found:.1%} right with {count:,} parameters, the bar was {BAR:.0%}. How far can you push it?"
+
+
+SLID = Exercise(
+    "17.5",
+    reference=build,
+    judge=_judge_slid,
+    hints=[
+        "Which of the four networks of the notebook reads slid digits, and where do its parameters sit?",
+        "A `Linear` over flattened maps has a weight for each place: few of them fit into the budget, and"
+        " they know the middle only. The largest value of each map needs no weight at all.",
+        "A kernel costs K² times the channels before it. Behind the maximum a digit is known by one number"
+        " a map: spend the budget on many maps in the last layer, with a small kernel and small strides.",
+        "Small strides and small kernels see little of a digit. `dilation=2` spreads nine weights wider.",
+    ],
+    reasoning="""
+    The convolutions move with the digit, the maximum forgets where they moved to, and with a total stride of
+    2 few slides fall between the steps. The price: a maximum cannot say that one stroke lies *above* another
+    unless a single kernel sees both, so the last kernels must see the greater part of a digit. Dilation 2
+    spreads their nine weights over 5 × 5 places, 21 pixels of the picture all in all, for nothing.
+    """,
+    praise=_praise_slid,
+    code="\n\n\n".join(inspect.getsource(part).rstrip() for part in (Anywhere, build)),
+)
+
+EXERCISES = [SIZE, WRITTEN, STRIDED, GRADIENT, SLID]

@@ -1,0 +1,230 @@
+"""Notebook 24: right answers, written differently from the solutions, and wrong ones with their diagnosis."""
+
+import itertools
+import math
+
+import numpy as np
+
+from minidl import cat, nn, tensor
+from minidl.nn import functional as F
+
+
+def general_by_loops(s, h, W):
+    n, steps, size = s.shape
+    contexts, weights = np.zeros((n, steps, size)), np.zeros((n, steps, h.shape[1]))
+    for i, t in itertools.product(range(n), range(steps)):
+        scores = [float(s[i, t] @ W @ state) for state in h[i]]
+        parts = [math.exp(score - max(scores)) for score in scores]
+        weights[i, t] = np.array(parts) / sum(parts)
+        contexts[i, t] = sum(weight * state for weight, state in zip(weights[i, t], h[i], strict=True))
+    return contexts, weights
+
+
+def general_of_minidl(s, h, W):
+    s, h, W = tensor(s), tensor(h), tensor(W)
+    weights = F.softmax((s @ W) @ h.transpose(1, 2), dim=-1)
+    return [weights @ h, weights]
+
+
+def credit_by_jacobian(a, h, g):
+    return (np.diag(a) - np.outer(a, a)) @ (h @ g)
+
+
+def credit_by_autograd(a, h, g):
+    scores = tensor(np.log(a), requires_grad=True)
+    ((F.softmax(scores, dim=0) @ tensor(h)) * tensor(g)).sum().backward()
+    return scores.grad
+
+
+def masked_by_loops(scores, lengths):
+    weights = np.zeros_like(scores)
+    for n, length in enumerate(lengths):
+        real = scores[n, :, :length]
+        parts = np.exp(real - real.max(axis=1, keepdims=True))
+        weights[n, :, :length] = parts / parts.sum(axis=1, keepdims=True)
+    return weights
+
+
+def masked_with_a_large_number(scores, lengths):
+    hidden = np.arange(scores.shape[2]) >= lengths[:, None, None]
+    return F.softmax(tensor(np.where(hidden, -1e30, scores)), dim=2)
+
+
+def softmax(scores):
+    parts = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    return parts / parts.sum(axis=-1, keepdims=True)
+
+
+def align_forwards(said, right):
+    """From the front, with the fewest edits of what is left; leaving out is tried first."""
+    left = {(i, len(right)): len(said) - i for i in range(len(said) + 1)}
+    left |= {(len(said), j): len(right) - j for j in range(len(right) + 1)}
+    for i, j in itertools.product(reversed(range(len(said))), reversed(range(len(right)))):
+        put = left[i + 1, j + 1] + (said[i] != right[j])
+        left[i, j] = min(put, left[i + 1, j] + 1, left[i, j + 1] + 1)
+    i = j = 0
+    pairs = []
+    while i < len(said) or j < len(right):
+        if i < len(said) and left[i, j] == left[i + 1, j] + 1:
+            pairs.append([said[i], None])
+            i += 1
+        elif j < len(right) and left[i, j] == left[i, j + 1] + 1:
+            pairs.append([None, right[j]])
+            j += 1
+        else:
+            pairs.append([said[i], right[j]])
+            i, j = i + 1, j + 1
+    return pairs
+
+
+def align_by_place(said, right):
+    return list(itertools.zip_longest(said, right))
+
+
+def align_without_replacing(said, right):
+    pairs = []
+    for a, b in align_forwards(said, right):
+        pairs += [(a, b)] if a == b or None in (a, b) else [(a, None), (None, b)]
+    return pairs
+
+
+def align_inside(said, right):
+    """Stops at the border of the table."""
+    pairs = align_forwards(said, right)
+    while pairs and None in pairs[0]:
+        pairs = pairs[1:]
+    return pairs
+
+
+def align_greedily(said, right):
+    """Takes equal symbols where it can, else leaves out on one side and then puts in the other."""
+    pairs, said, right = [], list(said), list(right)
+    while said and right:
+        if said[0] == right[0] or len(pairs) == 1:
+            pairs.append((said.pop(0), right.pop(0)))
+        else:
+            pairs += [(said.pop(0), None), (None, right.pop(0))]
+    return pairs + [(a, None) for a in said] + [(None, b) for b in right]
+
+
+class Translated(nn.Module):
+    """With the general score of exercise 24.1."""
+
+    def __init__(self, size=96):
+        self.see, self.hear = nn.Embedding(26, 24), nn.Embedding(41, 24)
+        self.encoder = nn.GRU(24, size // 2, batch_first=True, bidirectional=True)
+        self.decoder = nn.GRU(24, size, batch_first=True)
+        self.W, self.mix, self.out = nn.Linear(size, size), nn.Linear(2 * size, size), nn.Linear(size, 40)
+
+    def forward(self, x, told):
+        h, last = self.encoder(self.see(x))
+        s, _ = self.decoder(self.hear(told), cat([last[0], last[1]], dim=1).unsqueeze(0))
+        looks = F.softmax(self.W(s) @ h.transpose(1, 2), dim=2) @ h
+        return self.out(self.mix(cat([s, looks], dim=2)).tanh())
+
+
+class Small(nn.Module):
+    """One vector of 24 numbers."""
+
+    def __init__(self, symbols=40):
+        self.see, self.hear = nn.Embedding(26, 8), nn.Embedding(41, 8)
+        self.encoder, self.decoder = (nn.GRU(8, 24, batch_first=True) for _ in range(2))
+        self.out = nn.Linear(24, symbols)
+
+    def forward(self, x, told):
+        return self.out(self.decoder(self.hear(told), self.encoder(self.see(x))[1])[0])
+
+
+class Probabilities(Small):
+    def forward(self, x, told):
+        return F.softmax(super().forward(x, told), dim=2)
+
+
+class ReadsAhead(Small):
+    def __init__(self):
+        super().__init__()
+        self.decoder = nn.GRU(8, 12, batch_first=True, bidirectional=True)
+
+    def forward(self, x, told):
+        return self.out(self.decoder(self.hear(told))[0])
+
+
+RIGHT = {
+    "24.1": [general_by_loops, general_of_minidl],
+    "24.2": [credit_by_jacobian, credit_by_autograd],
+    "24.3": [masked_by_loops, masked_with_a_large_number],
+    "24.4": [align_forwards],
+    "24.5": [Translated],
+}
+
+WRONG = {
+    "24.1": [
+        (lambda s, h, W: (h, F.softmax(tensor(s @ W @ h.transpose(0, 2, 1)), dim=1)), "value 1 of 2"),
+        (
+            lambda s, h, W: (lambda w: (w @ tensor(h), w))(
+                F.softmax(tensor(s @ W @ h.transpose(0, 2, 1)), dim=1)
+            ),
+            "over the wrong axis",
+        ),
+        (
+            lambda s, h, W: (lambda e: (e / e.sum(-1, keepdims=True) @ h, e / e.sum(-1, keepdims=True)))(
+                np.exp(s @ W @ h.transpose(0, 2, 1))
+            ),
+            "large scores overflow",
+        ),
+        (lambda s, h, W: general_by_loops(s, h, W.T), "turned round"),
+        (lambda s, h, W: general_by_loops(s, h, W / math.sqrt(len(W))), "root of H"),
+        (lambda s, h, W: general_by_loops(s, h, W)[0], "return the weights too"),
+        (lambda s, h, W: s @ W @ h, "raises"),
+    ],
+    "24.2": [
+        (lambda a, h, g: np.array([g @ state for state in h]), "dL/da"),
+        (lambda a, h, g: a * (h @ g), "takes from all the others"),
+        (lambda a, h, g: a * (h @ g) * (1 - a), "its own weight"),
+        (lambda a, h, g: -credit_by_jacobian(a, h, g), "wrong sign"),
+        (lambda a, h, g: h.T @ a, "shape"),
+    ],
+    "24.3": [
+        (lambda scores, lengths: softmax(scores), "the padding is looked at"),
+        (
+            lambda scores, lengths: softmax(
+                np.where(np.arange(scores.shape[2]) < lengths[:, None, None], scores, 0)
+            ),
+            "e to the 0 is 1",
+        ),
+        (
+            lambda scores, lengths: softmax(scores) * (np.arange(scores.shape[2]) < lengths[:, None, None]),
+            "no longer adds up",
+        ),
+        (lambda scores, lengths: masked_by_loops(scores, lengths - (lengths > 1)), "has "),
+        (
+            lambda scores, lengths: masked_by_loops(scores, np.minimum(lengths + 1, scores.shape[2])),
+            "still looked at",
+        ),
+    ],
+    "24.4": [
+        (align_by_place, "place against place"),
+        (align_without_replacing, "never put one symbol on a different one"),
+        (align_inside, "the first symbols of what is said are missing"),
+        (lambda said, right: align_forwards(said, right)[::-1], "from last to first"),
+        (lambda said, right: [pair[::-1] for pair in align_forwards(said, right)], "swapped"),
+        (
+            lambda said, right: [pair for pair in align_forwards(said, right) if pair[0] != pair[1]],
+            "only the edits",
+        ),
+        (align_greedily, "only if the numbers"),
+        (lambda said, right: [*align_forwards(said, right), (None, None)], "says nothing"),
+        (lambda said, right: len(align_forwards(said, right)), "list of pairs"),
+        (lambda said, right: print(said), "is a `return` missing?"),
+        (lambda said, right: [(a, b) for a in said for b in right], "appear once"),
+    ],
+    "24.5": [
+        (Small, "the bar is 14.5%"),
+        (lambda: Translated(128), "at most 100,000"),
+        (lambda: Small(41), "logits (3, 7, 40)"),
+        (Probabilities, "return the logits"),
+        (ReadsAhead, "reads ahead"),
+        (lambda: Small, "must return an nn.Module"),
+        (Small(), "build itself"),
+    ],
+}
