@@ -17,11 +17,12 @@ class Part(np.lib.mixins.NDArrayOperatorsMixin):
     """
 
     def __init__(self, place: tuple, values: np.ndarray, shape: tuple[int, ...]):
-        self.place, self.values, self.shape, self.dtype = place, values, shape, values.dtype
+        self.place, self.values, self.shape = place, values, shape
+        self.dtype, self.nbytes = values.dtype, values.nbytes  # what is moved, not what it stands for
 
     def whole(self) -> np.ndarray:
         """The array itself."""
-        full = np.zeros(self.shape, self.dtype)
+        full = np.zeros_like(self.values, shape=self.shape)
         full[self.place] = self.values
         return full
 

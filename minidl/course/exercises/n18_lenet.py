@@ -177,8 +177,8 @@ def _pool_cases() -> list[tuple]:
     rng = np.random.default_rng(18)
     shapes = ((1, 1), (2, 3), (4, 2))
     plain = [(rng.normal(size=s).round(2), rng.normal(size=(2 * s[0], 2 * s[1])).round(2)) for s in shapes]
-    after_relu = np.array([[0.0, 0, 3, 1], [0, 0, 0, 3], [0, 2, 0, 0], [0, 2, 0, 0]])
-    return [*plain, (np.array([[1.0, -2], [3, 4]]), after_relu)]
+    after_relu = np.array([[0.0, 0, 3, 1, 0, 2], [0, 0, 0, 3, 2, 0], [0, 2, 0, 0, 0, 0], [0, 2, 0, 0, 0, 1]])
+    return [*plain, (np.array([[1.0, -2, 5], [3, 4, 6]]), after_relu)]
 
 
 POOL = Exercise(
@@ -207,6 +207,10 @@ POOL = Exercise(
             " the first one gets it",
         ),
         Mistake(_last, "right but for ties: of equal largest ones yours takes the last, not the first"),
+        Mistake(
+            lambda g, x: pool_backward(g.T, x.T).T,
+            "right but for ties: yours goes down the columns first; reading order goes along the rows",
+        ),
         Mistake(_smallest, "the smallest of each window gets the blame, not the largest"),
         Mistake(_top_left, "the top left input of each window gets the blame, whoever was the largest"),
         Mistake(

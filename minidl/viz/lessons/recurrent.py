@@ -325,7 +325,5 @@ def plot_surprise(words: list[str], network: list[NDArray], table: list[NDArray]
     panels[0].set_ylabel("surprise (nats)")
     panels[-1].legend(loc="upper right", fontsize=9)
     fig.supxlabel("the letter that came (· is the end)", fontsize=11)
-    fig.suptitle(
-        "Surprised at the start, sure in the middle", fontsize=12, fontweight="bold", x=0.01, ha="left"
-    )
+    fig.suptitle("It knows where a name ends", fontsize=12, fontweight="bold", x=0.01, ha="left")
     return fig
