@@ -112,9 +112,9 @@ def gradient_walk() -> Widget:
     controls = [
         slider("rho", "spectral radius ρ", 0.5, 1.5, 0.9, 0.01, on_change=_solve),
         slider("steps", "steps T", 5, 50, 30, on_change=_solve),
-        choice("matrix", "matrix U", MATRICES, MATRICES[0], on_change=_solve),
+        choice("matrix", "matrix U", MATRICES, "random", on_change=_solve),
         choice("bend", "activation", {"none (linear)": False, "tanh": True}, False, on_change=_solve),
-        slider("drive", "strength of the inputs", 0.0, 2.0, 0.5, 0.05, on_change=_solve),
+        slider("drive", "input strength (tanh)", 0.0, 2.0, 0.5, 0.05, on_change=_solve),
         button("New weights", _redraw),
     ]
     for control in controls:
@@ -184,7 +184,7 @@ def _draw(state) -> Picture:
         if seen:
             picture.circle(x, y, r, fill=_color(share), stroke="none", opacity=_ink(share))
     picture.text(right + r, 22, "the loss: step T", 14, "end", bold=True)
-    picture.arrow(right, 30, right, y - r - 3, INK, 2)
+    picture.arrow(right, 30, right, y - r - 3)
     at = right - state.back * gap
     if state.back > 5:
         picture.text(max(at - r, 4), y + r + 24, f"{state.back} steps back", 14, bold=True)

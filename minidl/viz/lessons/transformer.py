@@ -437,7 +437,7 @@ def blocks() -> Picture:
 
 def _sublayer(picture: Picture, x: float, base: float, name: str, pre: bool) -> None:
     side, plus = x + 120, base - (130 if pre else 92)
-    picture.line([x, side, side], [base - 8, base - 8, base - 20], GREY)
+    picture.line([x, side, side], [base - 8, base - 8, base - (20 if pre else 30)], GREY)
     if pre:
         _box(picture, side, base - 36, "norm", GREEN)
         picture.line([side, side], [base - 52, base - 66], GREY)

@@ -73,6 +73,7 @@ def test_the_triangular_matrix_stretches_before_it_shrinks():
 
 def test_the_widget_tells_what_the_product_is(walk):
     assert walk.state.back == walk.state.steps == 30
+    set_and_wait(walk, matrix="orthogonal")
     assert np.allclose(walk.state.norms, 0.9 ** np.arange(31))
     assert "30 steps back, the gradient has at most 4.2% of its size" in recurrent._describe(walk.state)
     set_and_wait(walk, bend=True, matrix="random", rho=1.2)
@@ -82,7 +83,7 @@ def test_the_widget_tells_what_the_product_is(walk):
 
 
 def test_every_control_changes_the_picture(walk):
-    for change in ({"rho": 1.4}, {"steps": 50}, {"matrix": "random"}, {"bend": True}, {"drive": 0.1}):
+    for change in ({"rho": 1.4}, {"steps": 50}, {"matrix": "orthogonal"}, {"bend": True}, {"drive": 0.1}):
         before = walk.svg
         set_and_wait(walk, **change)
         assert walk.svg != before, change
@@ -111,7 +112,7 @@ def test_play_walks_to_the_first_state_and_stops(walk):
 
 def test_reset_restores(walk):
     first = walk.svg
-    set_and_wait(walk, rho=1.3, matrix="random", bend=True, steps=12)
+    set_and_wait(walk, rho=1.3, matrix="triangular", bend=True, steps=12)
     walk.controls["New weights"].click()
     walk.step()
     assert walk.svg != first
