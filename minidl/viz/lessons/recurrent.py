@@ -264,15 +264,6 @@ def plot_jacobians(linear: dict, tanh: dict) -> plt.Figure:
     return fig
 
 
-def cliff() -> tuple[NDArray, NDArray]:
-    """Weights w; the loss of a unit h = tanh(w h - 0.2) that starts at 0.3 and should be 0.7 in 50 steps."""
-    w = np.linspace(1.6, 2.0, 4001)
-    h = np.full_like(w, 0.3)
-    for _ in range(50):
-        h = np.tanh(w * h - 0.2)
-    return w, (h - 0.7) ** 2
-
-
 def plot_cliff(w: NDArray, loss: NDArray, runs: dict[str, list[NDArray]], ignorance: float) -> plt.Figure:
     """Left a loss (n,) over one weight w (n,), right the losses of training runs by name."""
     fig, (left, right) = plt.subplots(1, 2, figsize=(8.4, 3.6), width_ratios=[1, 1.35])
