@@ -114,7 +114,28 @@ class PadView(PointerView):
     ink = traitlets.Dict().tag(sync=True)
 
 
-class DigitPad(Widget):
+class InkWidget(Widget):
+    """A widget with a square to draw in: `pad` is its left, top, side and the pen's width, in pixels.
+
+    `state.drawn` counts the strokes that are ended and in the picture.
+    """
+
+    pad: tuple[int, int, int, int]
+
+    def _make_view(self, size):
+        x, y, side, width = self.pad
+        ink = {"x": x, "y": y, "side": side, "width": width, "color": INK}
+        self._pad = PadView(self.point, value=self.svg, ink=ink, layout=size)
+        return self._pad
+
+    def _look(self):
+        picture, text = super()._look()
+        if not self._closed:
+            self._pad.drawn = self.state.drawn  # tells the page before the picture comes
+        return picture, text
+
+
+class DigitPad(InkWidget):
     """Draw a digit with mouse, pen, finger or keys, and see what a network makes of it.
 
     Args:
@@ -128,6 +149,7 @@ class DigitPad(Widget):
     """
 
     size = (WIDTH, HEIGHT)
+    pad = (LEFT, TOP, SIDE, PEN)
 
     def __init__(self, predict: Callable, strokes: Sequence | None = None):
         strokes = read_strokes(SAMPLES[3]) if strokes is None else strokes
@@ -139,17 +161,6 @@ class DigitPad(Widget):
         )
         self._reset_button.description, self._reset_button.icon = "Clear", "eraser"
         self._reset_button.tooltip = "an empty pad (also the Delete key)"
-
-    def _make_view(self, size):
-        ink = {"x": LEFT, "y": TOP, "side": SIDE, "width": PEN, "color": INK}
-        self._pad = PadView(self.point, value=self.svg, ink=ink, layout=size)
-        return self._pad
-
-    def _look(self):
-        picture, text = super()._look()
-        if not self._closed:
-            self._pad.drawn = self.state.drawn  # tells the page before the picture comes
-        return picture, text
 
     def _paint(self, state) -> Picture:
         """The pad, and what the network makes of what is on it."""

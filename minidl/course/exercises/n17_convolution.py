@@ -9,6 +9,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 import minidl
 from minidl import data, nn, optim, tensor
+from minidl.course.contest import Contest, ten_logits
 from minidl.course.diagnose import numeric
 from minidl.course.exercise import Exercise, Mistake
 from minidl.nn import functional as F
@@ -479,36 +480,12 @@ def train_centred(model, epochs=6, lr=3e-3) -> float:
         return float((model(tensor(slid)).numpy().argmax(axis=1) == truth).mean())
 
 
-@functools.cache
-def _measure(answer: Callable) -> tuple[int, float | str]:
-    """(number of parameters, accuracy of the trained network or what is wrong before training)."""
-    minidl.manual_seed(0)
-    model = answer()
-    if not isinstance(model, nn.Module):
-        return 0, f"returns {type(model).__name__}: build() must return an nn.Module, such as nn.Sequential"
-    count = sum(parameter.numel() for parameter in model.parameters())
-    if count > MOST_PARAMETERS:
-        return count, f"{count:,} parameters: at most {MOST_PARAMETERS:,} are allowed"
-    if not count:
-        return count, "this has no parameters, so there is nothing to train"
-    with minidl.no_grad():
-        out = model(minidl.zeros(3, 1, FRAME, FRAME))
-    if out.shape != (3, 10):
-        return count, f"three pictures (3, 1, 36, 36) give shape {out.shape}: ten logits for each, (3, 10)"
-    if (out.numpy() >= 0).all() and np.allclose(out.numpy().sum(axis=1), 1, atol=1e-4):
-        return count, (
-            "the ten outputs are positive and add up to 1: return the logits, without a softmax."
-            " The loss has one inside, and two flatten the slope"
-        )
-    return count, train_centred(model)
+def _form(model: nn.Module) -> str | None:
+    says = "three pictures (3, 1, 36, 36) give shape {shape}: ten logits for each, (3, 10)"
+    return ten_logits(model, (1, FRAME, FRAME), says)
 
 
-def _judge_slid(answer: Callable) -> str | None:
-    if not callable(answer) or isinstance(answer, nn.Module):
-        return "give the function build itself: it is called to get a fresh, untrained network"
-    count, found = _measure(answer)
-    if isinstance(found, str):
-        return found
+def _verdict(count: int, found: float) -> str | None:
     if found < 0.3:
         return (
             f"{found:.1%} right with {count:,} parameters: it knows digits in the middle only. Does its last"
@@ -522,15 +499,18 @@ def _judge_slid(answer: Callable) -> str | None:
     return None
 
 
+CONTEST = Contest(MOST_PARAMETERS, _form, train_centred, _verdict)
+
+
 def _praise_slid(answer: Callable) -> str:
-    count, found = _measure(answer)
+    count, found = CONTEST.measure(answer)
     return f"{found:.1%} right with {count:,} parameters, the bar was {BAR:.0%}. How far can you push it?"
 
 
 SLID = Exercise(
     "17.5",
     reference=build,
-    judge=_judge_slid,
+    judge=CONTEST.judge,
     hints=[
         "Which of the four networks of the notebook reads slid digits, and where do its parameters sit?",
         "A `Linear` over flattened maps has a weight for each place: few of them fit into the budget, and"

@@ -1,16 +1,13 @@
 """Exercises of notebook 18: what a layer costs, blame through a pool, receptive fields, windows, a diet."""
 
-import functools
 import inspect
 from collections.abc import Callable
 
 import numpy as np
 
-import minidl
-from minidl import data, nn, optim
+from minidl import nn
+from minidl.course.contest import Contest, ten_logits, train_on_digits
 from minidl.course.exercise import Exercise, Mistake
-from minidl.nn import functional as F
-from minidl.train import evaluate, train_step
 
 MOST_PARAMETERS, BAR = 5_000, 0.96
 
@@ -458,61 +455,12 @@ def build():
     )
 
 
-@functools.cache
-def _piles() -> tuple[data.TensorDataset, data.TensorDataset]:
-    """The first 50,000 official training digits to learn from, the other 10,000 to judge by."""
-    mnist = data.mnist()
-    pixels = (mnist.train_images[:, None] / 255).astype("float32")
-    labels = mnist.train_labels
-    cut = slice(None, 50_000), slice(50_000, None)
-    return tuple(data.TensorDataset(pixels[part], labels[part]) for part in cut)
+def _form(model: nn.Module) -> str | None:
+    says = "three images (3, 1, 28, 28) give shape {shape}: ten logits for each are needed, (3, 10)"
+    return ten_logits(model, (1, 28, 28), says)
 
 
-def train_small(model, epochs=2, lr=5e-3) -> float:
-    """Train by the exercise's recipe; the share of the 10,000 judged right."""
-    learn, judge = _piles()
-    loader = data.DataLoader(learn, 64, shuffle=True)
-    optimizer, step, steps = optim.Adam(model.parameters(), lr=lr), 0, epochs * len(loader)
-    for _ in range(epochs):
-        for x, y in loader:
-            optimizer.param_groups[0]["lr"] = lr * (1 - step / steps)
-            train_step(model, x, y, optimizer, F.cross_entropy)
-            step += 1
-    return evaluate(model, data.DataLoader(judge, 1000))["accuracy"]
-
-
-@functools.cache
-def _measure(answer: Callable) -> tuple[int, float | str]:
-    """(number of parameters, accuracy of the trained network or what is wrong before training)."""
-    minidl.manual_seed(0)
-    model = answer()
-    if not isinstance(model, nn.Module):
-        return 0, f"returns {type(model).__name__}: build() must return an nn.Module, such as nn.Sequential"
-    count = sum(parameter.numel() for parameter in model.parameters())
-    if count > MOST_PARAMETERS:
-        return count, f"{count:,} numbers: at most {MOST_PARAMETERS:,} are allowed"
-    if not count:
-        return count, "this has no parameters, so there is nothing to train"
-    with minidl.no_grad():
-        out = model(minidl.zeros(3, 1, 28, 28))
-    if out.shape != (3, 10):
-        return count, (
-            f"three images (3, 1, 28, 28) give shape {out.shape}: ten logits for each are needed, (3, 10)"
-        )
-    if (out.numpy() >= 0).all() and np.allclose(out.numpy().sum(axis=1), 1, atol=1e-4):
-        return count, (
-            "the ten outputs are positive and add up to 1: return the logits, without a softmax."
-            " The loss has one inside, and two flatten the slope"
-        )
-    return count, train_small(model)
-
-
-def _judge_small(answer: Callable) -> str | None:
-    if not callable(answer) or isinstance(answer, nn.Module):
-        return "give the function build itself: it is called to get a fresh, untrained network"
-    count, found = _measure(answer)
-    if isinstance(found, str):
-        return found
+def _verdict(count: int, found: float) -> str | None:
     if found < 0.2:
         return f"{found:.1%} right with {count:,} numbers: that is guessing, something blocks the training"
     if found < BAR:
@@ -520,15 +468,23 @@ def _judge_small(answer: Callable) -> str | None:
     return None
 
 
+def train_small(model: nn.Module) -> float:
+    """Train by the exercise's recipe; the share of the 10,000 judged right."""
+    return train_on_digits(model, (1, 28, 28), epochs=2, batch_size=64, lr=5e-3)
+
+
+CONTEST = Contest(MOST_PARAMETERS, _form, train_small, _verdict, unit="numbers")
+
+
 def _praise_small(answer: Callable) -> str:
-    count, found = _measure(answer)
+    count, found = CONTEST.measure(answer)
     return f"{found:.2%} right with {count:,} numbers, the bar was {BAR:.1%}. How small can it get?"
 
 
 SMALL = Exercise(
     "18.5",
     reference=build,
-    judge=_judge_small,
+    judge=CONTEST.judge,
     hints=[
         "Where do LeNet's 61,706 sit? 48,120 of them in C5, which looks at 400 numbers with 120 units.",
         "Pool until little is left to look at: three pools of 2 make 3 × 3 out of 28 × 28.",

@@ -8,6 +8,7 @@ import numpy as np
 
 import minidl
 from minidl import cat, data, nn, optim, tensor
+from minidl.course.contest import Contest
 from minidl.course.exercise import Exercise, Mistake
 from minidl.nn import functional as F
 from minidl.viz.lessons.attention import batches
@@ -481,11 +482,6 @@ def _error_rate(model, words: Sequence, phonemes: list[str], most: int = 13) -> 
 
 def _form(model) -> str | None:
     """What is wrong with an untrained network, or None."""
-    if not isinstance(model, nn.Module):
-        return f"returns {type(model).__name__}: build() must return an nn.Module"
-    count = sum(parameter.numel() for parameter in model.parameters())
-    if count > MOST_PARAMETERS:
-        return f"{count:,} weights: at most {MOST_PARAMETERS:,} are allowed"
     rng = np.random.default_rng(0)
     x, told = rng.integers(26, size=(3, 5)), rng.integers(40, size=(3, 7))
     other = np.hstack([told[:, :4], (told[:, 4:] + 1) % 40])
@@ -506,37 +502,24 @@ def _form(model) -> str | None:
     return None
 
 
-@functools.cache
-def _measure(answer: Callable) -> tuple[int, float | str]:
-    """(number of weights, phoneme error rate or what is wrong before training)."""
-    minidl.manual_seed(0)
-    model = answer()
-    problem = _form(model)
-    if problem:
-        return 0, problem
-    return sum(parameter.numel() for parameter in model.parameters()), train_speller(model)
-
-
-def _judge_speller(answer: Callable) -> str | None:
-    if not callable(answer) or isinstance(answer, nn.Module):
-        return "give the function build itself: it is called to get a fresh, untrained network"
-    count, found = _measure(answer)
-    if isinstance(found, str):
-        return found
+def _verdict(count: int, found: float) -> str | None:
     if found >= BAR:
         return f"{found:.1%} of the phonemes wrong with {count:,} weights: the bar is {BAR:.1%}"
     return None
 
 
+CONTEST = Contest(MOST_PARAMETERS, _form, train_speller, _verdict, unit="weights")
+
+
 def _praise_speller(answer: Callable) -> str:
-    count, found = _measure(answer)
+    count, found = CONTEST.measure(answer)
     return f"{found:.1%} of the phonemes wrong with {count:,} weights, the bar was {BAR:.1%}. Lower still?"
 
 
 SPELLER = Exercise(
     "24.5",
     reference=build,
-    judge=_judge_speller,
+    judge=CONTEST.judge,
     hints=[
         "The notebook's network has some 36,000 weights. You may use 100,000: try"
         " `EncoderDecoder(26, 40, Dot, size=...)`.",

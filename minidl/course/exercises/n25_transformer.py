@@ -1,7 +1,6 @@
 """Notebook 25: masked attention, who may look at whom, rotary positions, one step with a memory of keys and
 values, and a tape that one layer of attention cannot read."""
 
-import functools
 import inspect
 from collections.abc import Callable
 
@@ -9,6 +8,7 @@ import numpy as np
 
 import minidl
 from minidl import nn, optim, tensor
+from minidl.course.contest import Contest
 from minidl.course.exercise import Exercise, Mistake
 from minidl.nn import functional as F
 from minidl.train import train_step
@@ -561,32 +561,16 @@ def train_on_tapes(model, seed=0) -> float:
         return float((model(tensor(x)).numpy()[:, -ASKED:].argmax(axis=-1) == y).mean())
 
 
-@functools.cache
-def _measure(answer: Callable) -> tuple[int, float | str]:
-    """(number of parameters, share of right answers or what is wrong before training)."""
-    minidl.manual_seed(0)
-    model = answer()
-    if not isinstance(model, nn.Module):
-        return 0, f"returns {type(model).__name__}: build() must return an nn.Module"
-    count = sum(parameter.numel() for parameter in model.parameters())
-    if count > MOST_PARAMETERS:
-        return count, f"{count:,} parameters: at most {MOST_PARAMETERS:,} are allowed"
-    if not count:
-        return count, "this has no parameters, so there is nothing to train"
+def _form(model: nn.Module) -> str | None:
     with minidl.no_grad():
         out = model(tensor(tape(3, np.random.default_rng(0))[0]))
     wanted = (3, LENGTH, DIGITS)
     if out.shape != wanted:
-        return count, f"three tapes (3, {LENGTH}) give shape {out.shape}: ten logits at each place, {wanted}"
-    return count, train_on_tapes(model)
+        return f"three tapes (3, {LENGTH}) give shape {out.shape}: ten logits at each place, {wanted}"
+    return None
 
 
-def _judge_tape(answer: Callable) -> str | None:
-    if not callable(answer) or isinstance(answer, nn.Module):
-        return "give the function build itself: it is called to get a fresh, untrained network"
-    count, found = _measure(answer)
-    if isinstance(found, str):
-        return found
+def _verdict(count: int, found: float) -> str | None:
     if found < 0.15:
         return f"{found:.0%} right: that is guessing, something blocks the way from the tape to the answer"
     if found < 0.35:
@@ -597,15 +581,18 @@ def _judge_tape(answer: Callable) -> str | None:
     return None if found >= BAR else f"{found:.0%} right with {count:,} parameters: the bar is {BAR:.0%}"
 
 
+CONTEST = Contest(MOST_PARAMETERS, _form, train_on_tapes, _verdict)
+
+
 def _praise_tape(answer: Callable) -> str:
-    count, found = _measure(answer)
+    count, found = CONTEST.measure(answer)
     return f"{found:.0%} right with {count:,} parameters, after {STEPS} steps. How few are enough?"
 
 
 TAPE = Exercise(
     "25.5",
     reference=build,
-    judge=_judge_tape,
+    judge=CONTEST.judge,
     hints=[
         "The query is a letter. The same letter stands on the tape, and the digit one place behind it. If you"
         " attend to the letter, what is its value? If to the digit, what is its key?",

@@ -11,10 +11,9 @@ from minidl import no_grad, tensor
 from minidl.nn import functional as F
 
 from ..controls import button, choice, slider
-from ..digits import NEAR, SAMPLES, PadView, rasterise, read_strokes
+from ..digits import NEAR, SAMPLES, InkWidget, rasterise, read_strokes
 from ..picture import Picture
 from ..theme import BLUE, DIVERGING, GREEN, GREY, INK, ORANGE, PURPLE, SEQUENTIAL
-from ..widget import Widget
 
 CAT, PAPER, OWN = "the cat", "paper", "your own"
 SIDE = 150  # pixels of the pictures, each shown as a square of ZOOM x ZOOM
@@ -48,7 +47,7 @@ def respond(x: NDArray, w: NDArray) -> NDArray:
         return F.conv2d(*one).numpy()[0, 0]
 
 
-class KernelPainter(Widget):
+class KernelPainter(InkWidget):
     """Paint a kernel with mouse, pen or keys; a photograph, or what you draw on it, answers at once.
 
     Args:
@@ -58,6 +57,8 @@ class KernelPainter(Widget):
     shown. The picture of the response divides by `.divisor`.
     """
 
+    pad = (LEFT, TOP, SIDE * ZOOM, PEN * ZOOM)
+
     def __init__(self, photo: ArrayLike):
         photo = np.asarray(photo, np.float32)
         if photo.shape != (SIDE, SIDE) or not (photo >= 0).all() or not (photo <= 1).all():
@@ -65,7 +66,7 @@ class KernelPainter(Widget):
                 f"KernelPainter: photo has shape {photo.shape}; give a grey picture ({SIDE}, {SIDE}), 0 to 1."
             )
         first = next(iter(KERNELS))
-        state = SimpleNamespace(photo=photo, ground=CAT, preset=first, size=3, brush=1, ended=0)
+        state = SimpleNamespace(photo=photo, ground=CAT, preset=first, size=3, brush=1, drawn=0)
         _restart(state)
         controls = [
             button("Turn by 180°", self._turn),
@@ -77,17 +78,6 @@ class KernelPainter(Widget):
             slider("brush", "Paint with", min(BRUSHES), max(BRUSHES), 1),
         ]
         super().__init__(state, _draw, controls, reset=_restart, describe=_describe, on_pointer=self._touch)
-
-    def _make_view(self, size):
-        ink = {"x": LEFT, "y": TOP, "side": SIDE * ZOOM, "width": PEN * ZOOM, "color": INK}
-        self._pad = PadView(self.point, value=self.svg, ink=ink, layout=size)
-        return self._pad
-
-    def _look(self):
-        picture, text = super()._look()
-        if not self._closed:
-            self._pad.drawn = self.state.ended  # tells the page before the picture comes
-        return picture, text
 
     @property
     def image(self) -> NDArray:
@@ -171,7 +161,7 @@ class KernelPainter(Widget):
 
 
 # The state: photo, ground, preset, size, brush (controls); cells (5, 5), the kernel with zeros around it;
-# strokes, own (are they the learner's?), ended (strokes so far), image; place, the window's corner; grip,
+# strokes, own (are they the learner's?), drawn (strokes so far), image; place, the window's corner; grip,
 # what the pointer holds; paints, the value under the brush.
 
 
@@ -215,7 +205,7 @@ def _ink(state, kind: str, x: float, y: float) -> None:
     elif kind == "move" and ZOOM * math.dist(at, state.strokes[-1][-1]) >= NEAR:
         state.strokes[-1].append(at)
     elif kind == "up":
-        state.ended += 1
+        state.drawn += 1
     _picture_changed(state)
 
 

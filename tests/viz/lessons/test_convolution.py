@@ -163,7 +163,7 @@ def test_paper_shows_a_digit_until_the_first_own_stroke(painter):
     assert painter.image[60:].min() == 1 and painter.image[15, 10] == 0
     draw(painter, [(140, 140)])  # a second one stays beside the first
     assert painter.image[140, 140] == painter.image[15, 10] == 0
-    assert len(read_strokes("1,1 2,2")) == 1 and painter.state.ended == 2
+    assert len(read_strokes("1,1 2,2")) == 1 and painter.state.drawn == 2
 
 
 def test_reset_brings_everything_back(painter, photo):
