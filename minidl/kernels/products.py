@@ -13,10 +13,10 @@ import importlib.util
 
 import numpy as np
 
-from minidl.kernels.threads import split, thread_count
+from minidl.kernels.threads import WORTH_SPLITTING, split, thread_count
 
-SMALL, WORTH_CUTTING = 100_000, 12_000_000
-"""Floating-point operations: from where BLAS might use threads; from where a product is cut, after 0.1 ms."""
+SMALL = 100_000
+"""Floating-point operations from where BLAS might use threads."""
 
 
 @functools.cache
@@ -39,7 +39,7 @@ def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     work = 2 * a.size * b.shape[1]
     if work < SMALL:
         return a.dot(b)  # the same as np.matmul, in less time for small ones
-    if not _holds_blas() or work < WORTH_CUTTING or a.dtype != b.dtype:
+    if not _holds_blas() or work < WORTH_SPLITTING or a.dtype != b.dtype:
         return np.matmul(a, b)
     out = np.empty((len(a), b.shape[1]), a.dtype)
     if len(a) >= b.shape[1]:

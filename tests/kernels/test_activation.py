@@ -66,8 +66,8 @@ def test_any_layout(name):
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("threads", ["1", "2", "3"])
-def test_any_number_of_threads(monkeypatch, name, threads):
-    monkeypatch.setattr("minidl.kernels.threads.thread_count", lambda: int(threads))
+def test_any_number_of_threads(use_threads, name, threads):
+    use_threads(threads)
     assert_same(name, *drawn(400_001))
 
 

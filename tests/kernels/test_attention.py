@@ -63,8 +63,8 @@ def test_same_as_the_reference(case):
 
 
 @pytest.mark.parametrize("threads", ["1", "2", "3"])
-def test_any_number_of_threads_gives_the_same(monkeypatch, threads):
-    monkeypatch.setattr("minidl.kernels.threads.thread_count", lambda: int(threads))
+def test_any_number_of_threads_gives_the_same(use_threads, threads):
+    use_threads(threads)
     q, k, v = normal(np.random.default_rng(0), 4, 130, 3, 5, 24).transpose(2, 0, 3, 1, 4)
     assert_same(q, k, v, None, None, True)
     assert_same(q, k, v, normal(np.random.default_rng(1), 5, 130, 130), None, False)

@@ -122,9 +122,8 @@ def test_views_are_read_as_they_lie():
 
 
 @pytest.mark.parametrize("threads", ["1", "2", "3"])
-def test_any_number_of_threads_gives_the_same(monkeypatch, threads):
-    for module in ("threads", "cpu.convolution"):
-        monkeypatch.setattr(f"minidl.kernels.{module}.thread_count", lambda: int(threads))
+def test_any_number_of_threads_gives_the_same(use_threads, threads):
+    use_threads(threads)
     assert_same(arguments((64, 16, 16, (16, 16), (3, 3)), (1, 1, 1), np.float32))
 
 

@@ -29,13 +29,13 @@ def test_compiled_sums_are_the_reference(n, columns, count, dtype, places, strid
     np.testing.assert_allclose(mine, want, rtol=1e-6, atol=1e-5)
 
 
-def test_sums_do_not_depend_on_the_threads(monkeypatch):
+def test_sums_do_not_depend_on_the_threads(use_threads):
     rng = np.random.default_rng(0)
     rows, g = rng.integers(0, 50, 4000), rng.normal(size=(4000, 130)).astype(np.float32)
     g[7, 3] = np.nan
     sums = []
     for threads in (1, 2, 3):
-        monkeypatch.setattr("minidl.kernels.threads.thread_count", lambda count=threads: count)
+        use_threads(threads)
         sums.append(add_rows(rows, g, 60))
         table = Tensor(sums[-1])
         np.testing.assert_array_equal(F.embedding(Tensor(rows), table).array, sums[-1][rows])

@@ -71,11 +71,11 @@ def test_any_layout(layout):
 
 
 @pytest.mark.parametrize("threads", ["1", "2", "3"])
-def test_any_number_of_threads_gives_the_same_bits(monkeypatch, threads):
+def test_any_number_of_threads_gives_the_same_bits(use_threads, threads):
     logits, labels = drawn(4001, 65)
-    monkeypatch.setenv("MINIDL_NUM_THREADS", "1")
+    use_threads(1)
     want, want_d = compiled.softmax_cross_entropy(logits, labels)
-    monkeypatch.setenv("MINIDL_NUM_THREADS", threads)
+    use_threads(threads)
     assert_same(logits, labels)
     loss, d = compiled.softmax_cross_entropy(logits, labels)
     assert loss == want

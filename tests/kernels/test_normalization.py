@@ -80,8 +80,8 @@ def test_same_as_the_reference(case):
         (EVALUATED, (9, 6, 5000)),
     ],
 )
-def test_large_ones_in_any_number_of_threads(monkeypatch, threads, kind, shape):
-    monkeypatch.setattr("minidl.kernels.threads.thread_count", lambda: int(threads))
+def test_large_ones_in_any_number_of_threads(use_threads, threads, kind, shape):
+    use_threads(threads)
     assert_same(*arguments(kind, shape, np.random.default_rng(0)))
 
 

@@ -55,7 +55,7 @@ def test_rmsprop_step(dtype, weight_decay, momentum, centred):
 
 
 @pytest.mark.parametrize("name", STEPS)
-def test_steps_in_threads_are_those_in_one(monkeypatch, name):
+def test_steps_in_threads_are_those_in_one(use_threads, name):
     states, settings = STEPS[name]
     arrays = drawn(300_001, states)
     if name == "rmsprop_step":
@@ -64,7 +64,7 @@ def test_steps_in_threads_are_those_in_one(monkeypatch, name):
     arrays[1][6] = np.inf
     results = []
     for threads in ("1", "2", "3"):
-        monkeypatch.setenv("MINIDL_NUM_THREADS", threads)
+        use_threads(threads)
         results.append(after(compiled, name, arrays, settings))
     for others in results[1:]:
         for a, b in zip(results[0], others, strict=True):

@@ -76,8 +76,8 @@ def test_sums_of_windows(case, weighted):
 
 
 @pytest.mark.parametrize("threads", ["1", "2", "3"])
-def test_any_number_of_threads_gives_the_same(monkeypatch, threads):
-    monkeypatch.setenv("MINIDL_NUM_THREADS", threads)
+def test_any_number_of_threads_gives_the_same(use_threads, threads):
+    use_threads(threads)
     x = np.random.default_rng(0).normal(size=(16, 16, 64, 64)).astype(np.float32)
     tables = [np.arange(32) * 2 + np.arange(2)[:, None]] * 2
     for got, want in zip(compiled.max_pool(x, tables), reference.max_pool(x, tables), strict=True):

@@ -5,16 +5,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minidl.kernels import products
+from minidl.kernels import products, threads
 
 SIZES = st.sampled_from([0, 1, 2, 3, 17, 64])
 
 
-@pytest.fixture(params=["1", "2", "3"])
-def _threads(request, monkeypatch):
+@pytest.fixture(params=[1, 2, 3])
+def _threads(request, monkeypatch, use_threads):
     """Everything is worth cutting, for so many threads."""
-    monkeypatch.setenv("MINIDL_NUM_THREADS", request.param)
-    monkeypatch.setattr(products, "WORTH_CUTTING", 0)
+    use_threads(request.param)
+    for module in (threads, products):
+        monkeypatch.setattr(module, "WORTH_SPLITTING", 1)
     products._holds_blas.cache_clear()
     yield
     products._holds_blas.cache_clear()

@@ -79,8 +79,8 @@ def test_float64_takes_the_reference(problem):
 @pytest.mark.parametrize("kind", BLOCKS)
 @pytest.mark.parametrize("threads", ["1", "2", "3"])
 @pytest.mark.parametrize("reverse", [False, True])
-def test_threads_share_the_sequences(monkeypatch, kind, threads, reverse):
-    monkeypatch.setattr("minidl.kernels.threads.thread_count", lambda: int(threads))
+def test_threads_share_the_sequences(use_threads, kind, threads, reverse):
+    use_threads(threads)
     rng, (n, inputs, width) = np.random.default_rng(0), (37, 20, 48)
     sizes, height = np.array([37, 37, 30, 20, 9, 1]), BLOCKS[kind] * width
     shapes = [(sizes.sum(), inputs), *[(n, width)] * (1 + (kind == "lstm")), (height, inputs)]

@@ -15,22 +15,22 @@ MUCH = 1e9  # floating-point operations
 
 @pytest.mark.parametrize("count", ["1", "2", "3"])
 @pytest.mark.parametrize("n", [0, 1, 2, 7])
-def test_every_item_is_in_exactly_one_part(monkeypatch, count, n):
-    monkeypatch.setattr(threads, "thread_count", lambda: int(count))
+def test_every_item_is_in_exactly_one_part(use_threads, count, n):
+    use_threads(count)
     parts = []
     threads.split(n, MUCH, lambda start, stop: parts.extend(range(start, stop)))
     assert sorted(parts) == list(range(n))
 
 
-def test_small_work_stays_in_its_thread(monkeypatch):
-    monkeypatch.setattr(threads, "thread_count", lambda: 2)
+def test_small_work_stays_in_its_thread(use_threads):
+    use_threads(2)
     seen = []
     threads.split(8, 1000, lambda start, stop: seen.append((start, stop, threading.current_thread())))
     assert seen == [(0, 8, threading.current_thread())]
 
 
-def test_an_error_in_a_part_is_raised(monkeypatch):
-    monkeypatch.setattr(threads, "thread_count", lambda: 2)
+def test_an_error_in_a_part_is_raised(use_threads):
+    use_threads(2)
 
     def part(start, stop):
         if start:
@@ -53,9 +53,9 @@ def test_the_number_of_threads(monkeypatch):
 
 
 @pytest.mark.parametrize("pause", [0, 0.05], ids=["spinning", "asleep"])
-def test_workers_take_up_work_again(monkeypatch, pause):
+def test_workers_take_up_work_again(use_threads, pause):
     """Soon after the last part they still spin; later they have to be woken."""
-    monkeypatch.setattr(threads, "thread_count", lambda: 2)
+    use_threads(2)
     for i in range(20):
         parts = []
         threads.split(2, MUCH, lambda start, stop, to=parts: to.append((start, stop)))
@@ -64,8 +64,8 @@ def test_workers_take_up_work_again(monkeypatch, pause):
             time.sleep(pause)
 
 
-def test_work_asked_for_inside_of_work_is_done_without_help(monkeypatch):
-    monkeypatch.setattr(threads, "thread_count", lambda: 2)
+def test_work_asked_for_inside_of_work_is_done_without_help(use_threads):
+    use_threads(2)
     seen = []
 
     def part(start, stop):
@@ -75,9 +75,9 @@ def test_work_asked_for_inside_of_work_is_done_without_help(monkeypatch):
     assert sorted(seen) == [(0, 0, 2), (0, 2, 4), (1, 0, 2), (1, 2, 4)]
 
 
-def test_parts_are_the_same_without_help(monkeypatch):
+def test_parts_are_the_same_without_help(monkeypatch, use_threads):
     """Sums over parts must not depend on whether the machine was busy."""
-    monkeypatch.setattr(threads, "thread_count", lambda: 3)
+    use_threads(3)
     monkeypatch.setattr(threads._pool, "rest_until", float("inf"))
     seen = []
     threads.split(9, MUCH, lambda start, stop: seen.append((start, stop, threading.current_thread())))
@@ -85,8 +85,8 @@ def test_parts_are_the_same_without_help(monkeypatch):
     assert sorted(seen, key=lambda part: part[0]) == [(0, 3, mine), (3, 6, mine), (6, 9, mine)]
 
 
-def test_help_that_costs_more_than_it_brings_ends_for_a_while(monkeypatch):
-    monkeypatch.setattr(threads, "thread_count", lambda: 2)
+def test_help_that_costs_more_than_it_brings_ends_for_a_while(monkeypatch, use_threads):
+    use_threads(2)
     monkeypatch.setattr(threads._pool, "rest_until", 0.0)
     monkeypatch.setattr(threads._pool, "balance", 0.0)
     mine = threading.current_thread()
@@ -96,8 +96,8 @@ def test_help_that_costs_more_than_it_brings_ends_for_a_while(monkeypatch):
     assert threads._pool.rest_until > time.perf_counter()
 
 
-def test_one_late_part_after_many_gains_is_forgiven(monkeypatch):
-    monkeypatch.setattr(threads, "thread_count", lambda: 2)
+def test_one_late_part_after_many_gains_is_forgiven(monkeypatch, use_threads):
+    use_threads(2)
     monkeypatch.setattr(threads._pool, "rest_until", 0.0)
     monkeypatch.setattr(threads._pool, "balance", 1.0)
     mine = threading.current_thread()
@@ -105,9 +105,9 @@ def test_one_late_part_after_many_gains_is_forgiven(monkeypatch):
     assert threads._pool.rest_until == 0 and threads._pool.balance <= 1
 
 
-def test_threads_that_work_at_once(monkeypatch):
+def test_threads_that_work_at_once(use_threads):
     """One has the pool, the others do their work themselves; nobody waits for nobody."""
-    monkeypatch.setattr(threads, "thread_count", lambda: 2)
+    use_threads(2)
     totals = [0] * 4
 
     def run(i):
@@ -126,8 +126,8 @@ def test_threads_that_work_at_once(monkeypatch):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 @pytest.mark.filterwarnings("ignore:This process.*multi-threaded:DeprecationWarning")
-def test_a_forked_child_makes_threads_of_its_own(monkeypatch):
-    monkeypatch.setattr(threads, "thread_count", lambda: 2)
+def test_a_forked_child_makes_threads_of_its_own(use_threads):
+    use_threads(2)
     threads.split(2, MUCH, lambda start, stop: None)
     child = os.fork()
     if child == 0:
