@@ -342,7 +342,10 @@ def plot_starts(steps: dict[str, list[float]], most: int) -> plt.Figure:
             place = (min(count, most), row + 0.16 * (seed - 1))
             ax.plot(*place, "o" if done else "x", color=BLUE if done else RED, markersize=9, mew=2)
     ax.set(yticks=range(len(steps)), yticklabels=list(steps), xlim=(0, 1.06 * most))
-    ax.set(title="How an LSTM starts decides when it learns", xlabel="training steps until solved (× never)")
+    ax.set(
+        title="How an LSTM starts decides when it learns",
+        xlabel="training steps until solved (a dot is a seed; × not within 1,000)",
+    )
     ax.invert_yaxis()
     return fig
 
@@ -363,7 +366,7 @@ def plot_forecasts(
     )
     left.set(title="CO₂: levels it never saw", xlabel="year", ylabel="CO₂ (ppm)", ylim=(345, 385))
     _plot_forecast(right, years, spots, {"LSTM": (sun, BLUE), "line, 9 years": ([line], ORANGE)})
-    right.set(title="Sunspots: a line does as well", xlabel="year", ylabel="sunspot number", ylim=(0, 300))
+    right.set(title="Sunspots: the line mostly wins", xlabel="year", ylabel="sunspot number", ylim=(0, 300))
     return fig
 
 
