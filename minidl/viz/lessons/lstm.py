@@ -344,7 +344,7 @@ def plot_starts(steps: dict[str, list[float]], most: int) -> plt.Figure:
     ax.set(yticks=range(len(steps)), yticklabels=list(steps), xlim=(0, 1.06 * most))
     ax.set(
         title="How an LSTM starts decides when it learns",
-        xlabel="training steps until solved (a dot is a seed; × not within 1,000)",
+        xlabel=f"training steps until solved (a dot is a seed; × not within {most:,})",
     )
     ax.invert_yaxis()
     return fig
