@@ -14,6 +14,7 @@ from numpy import int16 as short  # noqa: F401
 from numpy import int32 as int  # noqa: F401
 from numpy import int64 as long  # noqa: F401
 
+from minidl.devices import device  # noqa: F401
 from minidl.ops import *  # noqa: F403
 from minidl.serialization import load, save  # noqa: F401
 from minidl.tensor import ShapeError, Tensor, enable_grad, is_grad_enabled, no_grad, trace  # noqa: F401

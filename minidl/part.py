@@ -35,7 +35,7 @@ class Part(np.lib.mixins.NDArrayOperatorsMixin):
         if not adds or any(getattr(total, name, None) != value for name, value in fits.items()):
             return getattr(ufunc, method)(*map(whole, inputs), **settings)
         if settings.get("out", (None,))[0] is not total:
-            total = np.array(total)
+            total = total.whole() if type(total) is Part else total.copy()
         total[inputs[1].place] += inputs[1].values
         return total
 

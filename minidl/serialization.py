@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from minidl.devices import check_device
+from minidl.devices import asked, moved, to_host
 from minidl.ops.dtypes import as_dtype
 from minidl.tensor import Tensor
 
@@ -57,16 +57,17 @@ def load(f: str | Path | BinaryIO, map_location: str | None = None, *, weights_o
 
     Args:
         f: a path, or a file opened for reading bytes.
-        map_location: "cpu" or None.
+        map_location: the device to load to; None is "cpu".
 
     Raises:
         ValueError: a file that is incomplete, of another kind, or a pickle, as torch.save writes.
     """
     if not weights_only:
         raise NotImplementedError("load(weights_only=False) could run any code. Fix: leave it out")
-    check_device(map_location or "cpu")
+    place = asked(map_location or "cpu")
     content, name = (f.read(), "the file") if hasattr(f, "read") else (Path(f).read_bytes(), str(f))
     arrays, plan = _from_bytes(content, name)
+    arrays = {key: moved(array, place) for key, array in arrays.items()}
     return {k: Tensor(a) for k, a in arrays.items()} if plan is None else _unpacked(json.loads(plan), arrays)
 
 
@@ -104,7 +105,7 @@ def _packed(value: Any, path: str, arrays: dict[str, np.ndarray]) -> Any:
         as_dtype(value.dtype)
         while path in arrays:
             path += "_"
-        arrays[path] = np.asarray(value.array, order="C")
+        arrays[path] = np.asarray(to_host(value.array), order="C")
         return {"tensor": path}
     inside = f"{path}." if path else ""
     if isinstance(value, Mapping):

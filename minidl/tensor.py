@@ -26,7 +26,7 @@ from collections.abc import Callable
 import numpy as np
 
 from minidl import writes
-from minidl.devices import check_device
+from minidl.devices import Array, asked, device_of, to_host
 from minidl.part import whole
 from minidl.quiet import quietly
 
@@ -184,7 +184,7 @@ class Tensor:
     """An n-dimensional array with a gradient.
 
     `requires_grad=True` makes it a leaf: `backward` fills its `.grad`. Results of ops carry the record of
-    the op in `.grad_fn`. PyTorch's names and meaning throughout; `array` is the NumPy array itself.
+    the op in `.grad_fn`. PyTorch's names and meaning throughout; `array` is the array, NumPy's or a GPU's.
     """
 
     __slots__ = ("__weakref__", "_buffer", "_grad", "_hooks", "array", "grad_fn", "requires_grad")
@@ -215,8 +215,8 @@ class Tensor:
 
     @property
     def device(self) -> str:
-        """Where the array lies: "cpu"."""
-        return "cpu"
+        """Where the array lies: "cpu" or "cuda"."""
+        return device_of(self.array)
 
     @property
     def is_leaf(self) -> bool:
@@ -263,9 +263,10 @@ class Tensor:
         return format(self.item(), spec) if spec and not self.array.ndim else format(str(self), spec)
 
     def __repr__(self):
-        text = np.array2string(self.array, precision=4, separator=", ", prefix="tensor(")
+        text = np.array2string(to_host(self.array), precision=4, separator=", ", prefix="tensor(")
         if self.dtype not in (np.float32, np.int64, np.bool_):
             text += f", dtype={self.dtype}"
+        text += ", device='cuda'" if self.device == "cuda" else ""
         if self.grad_fn is not None:
             text += f", grad_fn={self.grad_fn!r}"
         elif self.requires_grad:
@@ -281,6 +282,8 @@ class Tensor:
                 "numpy() of a tensor that requires a gradient would cut it out of the graph unseen. "
                 "Fix: t.detach().numpy()"
             )
+        if self.device != "cpu":
+            raise TypeError("numpy() of a tensor in a GPU's memory. Fix: t.cpu().numpy(), which copies it")
         return self.array
 
     def __array__(self, dtype=None, copy=None):
@@ -332,12 +335,13 @@ class Tensor:
     def to(self, *target, dtype=None, device=None, copy: bool = False) -> Tensor:
         """`to(dtype)`, `to(device)`, `to(device, dtype)`, `to(other)`: converted, differentiably.
 
-        This tensor itself if nothing changes and no copy is asked for. Devices other than "cpu" are refused.
+        This tensor itself if nothing changes and no copy is asked for.
         """
-        dtype = asked_dtype(target, dtype, device)
-        if not copy and (dtype is None or np.dtype(dtype) == self.dtype):
+        dtype, device = asked_conversion(target, dtype, device)
+        dtype, device = self.dtype if dtype is None else np.dtype(dtype), device or self.device
+        if not copy and (dtype, device) == (self.dtype, self.device):
             return self
-        return OPS["astype"](self, dtype=self.dtype if dtype is None else dtype)
+        return OPS["astype"](self, dtype=dtype, device=device)
 
     def float(self) -> Tensor:
         """As float32."""
@@ -360,11 +364,11 @@ class Tensor:
         return self.to(np.bool_)
 
     def cpu(self) -> Tensor:
-        """This tensor: it is on the CPU."""
-        return self
+        """On the CPU: this tensor, or a copy."""
+        return self.to("cpu")
 
     def cuda(self) -> Tensor:
-        """Refused with what is missing."""
+        """On the GPU: this tensor, or a copy; without a GPU refused, with what is missing."""
         return self.to("cuda")
 
     def __deepcopy__(self, memo):
@@ -387,7 +391,7 @@ class Tensor:
         if value is None:
             self._grad = None
             return
-        g = np.asarray(value.array if isinstance(value, Tensor) else value)
+        g = value.array if isinstance(value, Tensor) else np.asarray(value)
         if g.shape != self.shape:
             raise ShapeError(
                 f"grad of shape {g.shape} for a tensor of shape {self.shape}: they must be equal"
@@ -430,10 +434,10 @@ class Tensor:
         if self._grad is not None:
             self._grad += g
         elif self._buffer is not None:
-            self._buffer[...] = g
+            self._buffer[...] = whole(g)
             self._grad = self._buffer
         else:
-            self._grad = np.array(g, dtype=self.array.dtype)
+            self._grad = whole(g).astype(self.array.dtype)
 
     def backward(self, gradient=None, retain_graph: bool = False, create_graph: bool = False) -> None:
         """Fill `.grad` of every leaf that this tensor was computed from.
@@ -467,7 +471,8 @@ def _seed_gradient(t: Tensor, gradient) -> np.ndarray:
         g = np.empty_like(t.array)
         g.fill(1)  # half the time of np.ones_like
         return g
-    g = np.asarray(gradient.array if isinstance(gradient, Tensor) else gradient, dtype=t.dtype)
+    g = gradient.array if isinstance(gradient, Tensor) else np.asarray(gradient)
+    g = g.astype(t.dtype, copy=False)
     if g.shape != t.shape:
         raise ShapeError(f"backward(gradient: {g.shape}) of a tensor of shape {t.shape}: they must be equal")
     return g
@@ -572,7 +577,7 @@ def op(function=None, *, rule: str = "", fix: str = ""):
             out, vjp = quietly(function, arrays, settings)
         except (ValueError, IndexError, TypeError) as error:
             raise explain(error, function, name, arrays, settings, rule, fix) from error
-        if type(out) is not np.ndarray:
+        if type(out) is not np.ndarray and not isinstance(out, Array):
             out = np.asarray(out)
         result = Tensor(out)
         if wanted and _mode.grad and out.dtype.kind == "f":
@@ -624,21 +629,20 @@ def same_dtype(*arrays: np.ndarray) -> None:
 
 def describe(value) -> str:
     """`(3, 4) float32` for arrays, the value itself for anything else."""
-    if isinstance(value, np.ndarray):
-        return f"{value.shape} {value.dtype}"
+    if isinstance(value, Array):
+        return f"{value.shape} {value.dtype}" + (" on cuda" if device_of(value) == "cuda" else "")
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(describe(v) for v in value) + "]"
     return repr(value)
 
 
-def asked_dtype(target: tuple, dtype, device):
-    """The dtype that `to(*target, dtype=, device=)` asks for, or None; the device is checked."""
+def asked_conversion(target: tuple, dtype, device):
+    """The dtype and the device that `to(*target, dtype=, device=)` asks for, or None."""
     for t in target:
         if isinstance(t, Tensor):
-            dtype = t.dtype
+            dtype, device = t.dtype, t.device
         elif isinstance(t, str) or t is None:
             device = t
         else:
             dtype = t
-    check_device(device or "cpu")
-    return dtype
+    return dtype, None if device is None else asked(device)

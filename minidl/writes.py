@@ -19,6 +19,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.lib.array_utils import byte_bounds
 
+from minidl.devices import Array, device_of
+
 clock = itertools.count(1)
 """Numbers of records and writes, in the order in which they happened."""
 
@@ -32,16 +34,28 @@ class Place:
     """The memory of an array that is written to in place: first and last address."""
 
     def __init__(self, array: np.ndarray):
-        self.bounds, self.number, owner = byte_bounds(array), 0, array
-        while isinstance(owner.base, np.ndarray):
-            owner = owner.base
-        self.owner = weakref.ref(owner, lambda _, bounds=self.bounds: _places.pop(bounds, None))
+        self.bounds, self.number = bounds_of(array), 0
+        self.owner = weakref.ref(_owner(array), lambda _, bounds=self.bounds: _places.pop(bounds, None))
 
     def written(self) -> None:
         """Say that something was written there now."""
         global latest
         self.number = latest = next(clock)
         _places[self.bounds] = self
+
+
+def bounds_of(array) -> tuple[int, int]:
+    """First and last address of an array."""
+    return byte_bounds(array) if device_of(array) == "cpu" else array.bounds
+
+
+def _owner(array):
+    """What holds the memory of an array."""
+    if device_of(array) != "cpu":
+        return array.memory
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return array
 
 
 def note(array: np.ndarray) -> None:
@@ -60,7 +74,7 @@ def check(node) -> None:
     if type(vjp) is tuple:
         vjp = [function for x, function in zip(node.inputs, vjp, strict=False) if x is not None]
     for array in _held(vjp, set()) if later else ():
-        low, high = byte_bounds(array)
+        low, high = bounds_of(array)
         if any(low < end and start < high for start, end in later):
             raise RuntimeError(
                 f"backward through {node.name}: an array of shape {array.shape} that its gradient needs was "
@@ -74,7 +88,7 @@ def _held(value, seen: set[int]) -> Iterator[np.ndarray]:
     if id(value) in seen:
         return
     seen.add(id(value))
-    if isinstance(value, np.ndarray):
+    if isinstance(value, Array):
         yield value
     elif isinstance(value, (tuple, list)):
         for part in value:

@@ -18,7 +18,9 @@ TOP_LEVEL = {
     *(".ci", ".gitignore", ".gitattributes", ".github", ".binder", ".devcontainer"),
 }
 LAYERS = (  # a file imports from lower lines or from its own part, never from beside or above
-    ("kernels", "scalar", "classic", "progress", "writes", "quiet", "devices", "part"),
+    ("kernels", "scalar", "classic", "progress", "quiet", "part"),
+    ("devices",),
+    ("writes",),
     ("tensor",),
     ("ops", "autograd"),
     ("serialization",),
@@ -31,7 +33,10 @@ LAYERS = (  # a file imports from lower lines or from its own part, never from b
     ("__main__",),
 )
 RANK = {part: rank for rank, parts in enumerate(LAYERS) for part in parts}
-LOADED_BY_NAME = ("kernels/cpu/*.py", "course/exercises/n*.py", "__main__.py", "course/__main__.py")
+LOADED_BY_NAME = (
+    *("kernels/cpu/*.py", "kernels/cuda/*.py", "course/exercises/n*.py"),
+    *("__main__.py", "course/__main__.py"),
+)
 HEAVY = ("numba", "matplotlib", "ipywidgets", "IPython", "scipy", "torch", "tqdm")
 IMPORT_BUDGET = 0.15  # seconds on top of NumPy's; the test allows three times as much, for busy machines
 

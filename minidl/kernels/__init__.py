@@ -1,9 +1,10 @@
 """Hot kernels, each in several versions under one name.
 
 `reference/` is clear NumPy and is the specification. `cpu/` holds some of the same functions compiled by
-Numba. `find` chooses: small arrays take the reference, because compiled code pays off only from some thousand
-elements, and because importing Numba costs a quarter of a second that a small model need not wait for.
-Without Numba everything works, on the reference.
+Numba, `cuda/` those for arrays in a GPU's memory. `find` chooses: small arrays take the reference, because
+compiled code pays off only from some thousand elements, and because importing Numba costs a quarter of a
+second that a small model need not wait for. Without Numba everything works, on the reference. What lies on
+the GPU stays there: a kernel that `cuda/` lacks says so.
 """
 
 import functools
@@ -18,6 +19,13 @@ from minidl.kernels import reference
 from minidl.kernels.memory import keep_freed_memory
 
 keep_freed_memory()
+
+
+class DeviceArray:
+    """The base of arrays that lie in a GPU's memory: what is one takes its kernels from `cuda/`."""
+
+    __slots__ = ()
+
 
 COMPILED = {
     "adagrad_step": "optim",
@@ -59,6 +67,7 @@ COMPILED = {
     "softmax_cross_entropy": "loss",
     "standardize": "normalization",
     "standardize_backward": "normalization",
+    "take_rows": "embedding",
     "tanh": "activation",
     "tanh_backward": "activation",
 }
@@ -72,8 +81,14 @@ CHOICE = os.environ.get("MINIDL_KERNELS", "cpu")
 """Start Python with MINIDL_KERNELS=reference, and every kernel is the specification."""
 
 
-def find(name: str, array: np.ndarray) -> Callable:
-    """The version of kernel `name` for this array."""
+def find(name: str, array: np.ndarray | DeviceArray) -> Callable:
+    """The version of kernel `name` for this array.
+
+    Raises:
+        NotImplementedError: the array lies on a GPU, and there is no such kernel for it.
+    """
+    if type(array) is not np.ndarray and isinstance(array, DeviceArray):
+        return _on_gpu(name)
     if array.size < WORTH_COMPILING or name not in COMPILED or array.dtype.kind != "f":
         return getattr(reference, name)
     return _compiled(name, CHOICE)
@@ -84,3 +99,15 @@ def _compiled(name: str, choice: str) -> Callable:
     if choice == "reference" or importlib.util.find_spec("numba") is None:
         return getattr(reference, name)
     return getattr(importlib.import_module(f"minidl.kernels.cpu.{COMPILED[name]}"), name)
+
+
+@functools.cache
+def _on_gpu(name: str) -> Callable:
+    """The family's file is where the reference has it."""
+    family = getattr(reference, name).__module__.rpartition(".")[2]
+    try:
+        return getattr(importlib.import_module(f"minidl.kernels.cuda.{family}"), name)
+    except (AttributeError, ModuleNotFoundError):
+        raise NotImplementedError(
+            f"there is no GPU kernel {name!r}. Fix: compute this step on the CPU, as in f(x.cpu()).to('cuda')"
+        ) from None

@@ -34,7 +34,7 @@ def _holds_blas() -> bool:
 
 def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """`np.matmul(a, b)`: (..., M, K), (..., K, N) -> (..., M, N), broadcast over the leading axes."""
-    if a.ndim != 2 or b.ndim != 2:
+    if a.ndim != 2 or b.ndim != 2 or type(a) is not np.ndarray:
         return np.matmul(a, b)
     work = 2 * a.size * b.shape[1]
     if work < SMALL:

@@ -1,7 +1,6 @@
 """Activations as modules. The formulas are in `nn/functional/activations.py`, and so are their sources."""
 
 from minidl import ops
-from minidl.devices import check_device
 from minidl.nn import functional as F
 from minidl.nn import init
 from minidl.nn.module import Module, Parameter
@@ -34,9 +33,8 @@ class PReLU(Module):
     """
 
     def __init__(self, num_parameters: int = 1, init: float = 0.25, device=None, dtype=None):
-        check_device(device or "cpu")
         self.num_parameters, self.init = num_parameters, init
-        self.weight = Parameter(ops.full((num_parameters,), float(init), dtype=dtype))
+        self.weight = Parameter(ops.full((num_parameters,), float(init), device=device, dtype=dtype))
 
     def reset_parameters(self) -> None:
         """Every slope as at the start."""

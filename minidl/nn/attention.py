@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 
-from minidl.devices import check_device
 from minidl.nn import functional as F
 from minidl.nn import init
 from minidl.nn.linear import Linear
@@ -43,7 +42,6 @@ class MultiheadAttention(Module):
         add_bias_kv: bool = False, add_zero_attn: bool = False, kdim: int | None = None,
         vdim: int | None = None, batch_first: bool = False, device=None, dtype=None,
     ):  # fmt: skip
-        check_device(device or "cpu")
         if embed_dim <= 0 or num_heads <= 0 or embed_dim % num_heads:
             raise ValueError(
                 f"MultiheadAttention: num_heads={num_heads} must divide embed_dim={embed_dim}, both positive"
@@ -53,7 +51,7 @@ class MultiheadAttention(Module):
         self.kdim, self.vdim = embed_dim if kdim is None else kdim, embed_dim if vdim is None else vdim
 
         def parameter(wanted, *shape):
-            return Parameter(zeros(shape, dtype=dtype)) if wanted else None
+            return Parameter(zeros(shape, device=device, dtype=dtype)) if wanted else None
 
         packed = self.kdim == self.vdim == embed_dim
         self.q_proj_weight = parameter(not packed, embed_dim, embed_dim)
@@ -61,7 +59,7 @@ class MultiheadAttention(Module):
         self.v_proj_weight = parameter(not packed, embed_dim, self.vdim)
         self.in_proj_weight = parameter(packed, 3 * embed_dim, embed_dim)
         self.in_proj_bias = parameter(bias, 3 * embed_dim)
-        self.out_proj = Linear(embed_dim, embed_dim, bias=bias, dtype=dtype)
+        self.out_proj = Linear(embed_dim, embed_dim, bias=bias, device=device, dtype=dtype)
         self.bias_k, self.bias_v = (parameter(add_bias_kv, 1, 1, embed_dim) for _ in range(2))
         self._reset_parameters()
 

@@ -3,7 +3,6 @@
 import math
 
 from minidl import ops
-from minidl.devices import check_device
 from minidl.nn import functional as F
 from minidl.nn import init
 from minidl.nn.functional.convolution import padding_ends, sizes
@@ -23,7 +22,6 @@ class _Convolution(Module):
     transposed = False
 
     def _build(self, in_channels, out_channels, kernel_size, stride, dilation, groups, bias, device, dtype):
-        check_device(device or "cpu")
         (self.groups,) = sizes("groups", groups, 1, 1)
         if in_channels % groups or out_channels % groups:
             raise ValueError(
@@ -35,8 +33,10 @@ class _Convolution(Module):
         self.stride = sizes("stride", stride, self.axes, 1)
         self.dilation = sizes("dilation", dilation, self.axes, 1)
         first, second = (in_channels, out_channels) if self.transposed else (out_channels, in_channels)
-        self.weight = Parameter(ops.empty(first, second // groups, *self.kernel_size, dtype=dtype))
-        self.bias = Parameter(ops.empty(out_channels, dtype=dtype)) if bias else None
+        self.weight = Parameter(
+            ops.empty(first, second // groups, *self.kernel_size, device=device, dtype=dtype)
+        )
+        self.bias = Parameter(ops.empty(out_channels, device=device, dtype=dtype)) if bias else None
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

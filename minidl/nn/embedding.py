@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from minidl import ops
-from minidl.devices import check_device
 from minidl.nn import functional as F
 from minidl.nn import init
 from minidl.nn.module import Module, Parameter
@@ -33,7 +32,6 @@ class Embedding(Module):
         device=None,
         dtype=None,
     ):
-        check_device(device or "cpu")
         if padding_idx is not None:
             if not -num_embeddings <= padding_idx < num_embeddings:
                 raise ValueError(f"Embedding: padding_idx {padding_idx} of {num_embeddings} rows")
@@ -42,7 +40,9 @@ class Embedding(Module):
         self.max_norm, self.norm_type = max_norm, norm_type
         self.scale_grad_by_freq, self.sparse = scale_grad_by_freq, sparse
         if _weight is None:
-            self.weight = Parameter(ops.empty(num_embeddings, embedding_dim, dtype=dtype), not _freeze)
+            self.weight = Parameter(
+                ops.empty(num_embeddings, embedding_dim, device=device, dtype=dtype), not _freeze
+            )
             self.reset_parameters()
         elif _weight.shape != (num_embeddings, embedding_dim):
             raise ShapeError(f"Embedding: _weight {_weight.shape} for {(num_embeddings, embedding_dim)}")

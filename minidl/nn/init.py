@@ -11,6 +11,7 @@ import math
 
 import numpy as np
 
+from minidl.devices import moved
 from minidl.ops.creation import Random, random_generator
 from minidl.ops.dtypes import need_float
 from minidl.tensor import ShapeError, Tensor
@@ -38,6 +39,11 @@ def _fans(tensor: Tensor) -> tuple[int, int]:
     return tensor.shape[1] * kernel, tensor.shape[0] * kernel
 
 
+def _fill(tensor: Tensor, values: np.ndarray) -> None:
+    """Values made on the CPU, into a tensor wherever it lies."""
+    tensor.array[...] = moved(values.astype(tensor.dtype, copy=False), tensor.device)
+
+
 # -- one value, or a pattern -----------------------------------------------------------------------
 
 
@@ -61,7 +67,7 @@ def eye_(tensor: Tensor) -> Tensor:
     """The identity matrix: a linear layer that passes on as many inputs as it can."""
     if tensor.ndim != 2:
         raise ShapeError(f"eye_ of shape {tensor.shape}: only a matrix can be the identity")
-    tensor.array[...] = np.eye(*tensor.shape)
+    _fill(tensor, np.eye(*tensor.shape))
     return tensor
 
 
@@ -88,7 +94,7 @@ def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Random =
     need_float(tensor, "uniform_")
     if a > b:
         raise ValueError(f"uniform_: a={a} must not exceed b={b}")
-    tensor.array[...] = random_generator(generator).uniform(a, b, tensor.shape)
+    _fill(tensor, random_generator(generator).uniform(a, b, tensor.shape))
     return tensor
 
 
@@ -97,7 +103,7 @@ def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Rand
     need_float(tensor, "normal_")
     if std < 0:
         raise ValueError(f"normal_: std={std} must not be negative")
-    tensor.array[...] = random_generator(generator).normal(mean, std, tensor.shape)
+    _fill(tensor, random_generator(generator).normal(mean, std, tensor.shape))
     return tensor
 
 
@@ -126,7 +132,7 @@ def trunc_normal_(
             taken = random.random(n) < np.exp((peak**2 - ((x - mean) / std) ** 2) / 2)
         out[missing] = x
         missing[missing] = ~taken
-    tensor.array[...] = np.clip(out, a, b)
+    _fill(tensor, np.clip(out, a, b))
     return tensor
 
 
@@ -143,7 +149,7 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Random = None) -> Te
     rows, columns = len(tensor), tensor.numel() // len(tensor)
     q, r = np.linalg.qr(random_generator(generator).standard_normal((max(rows, columns), min(rows, columns))))
     q *= np.sign(np.diagonal(r))
-    tensor.array[...] = gain * (q if rows >= columns else q.T).reshape(tensor.shape)
+    _fill(tensor, gain * (q if rows >= columns else q.T).reshape(tensor.shape))
     return tensor
 
 

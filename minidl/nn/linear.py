@@ -3,7 +3,6 @@
 import math
 
 from minidl import ops
-from minidl.devices import check_device
 from minidl.nn import functional as F
 from minidl.nn import init
 from minidl.nn.module import Module, Parameter
@@ -20,10 +19,9 @@ class Linear(Module):
     """
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True, device=None, dtype=None):
-        check_device(device or "cpu")
         self.in_features, self.out_features = in_features, out_features
-        self.weight = Parameter(ops.empty(out_features, in_features, dtype=dtype))
-        self.bias = Parameter(ops.empty(out_features, dtype=dtype)) if bias else None
+        self.weight = Parameter(ops.empty(out_features, in_features, device=device, dtype=dtype))
+        self.bias = Parameter(ops.empty(out_features, device=device, dtype=dtype)) if bias else None
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

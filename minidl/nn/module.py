@@ -13,8 +13,9 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
+from minidl.devices import moved
 from minidl.nn.hooks import BackwardCall, add_hook
-from minidl.tensor import RemovableHandle, Tensor, asked_dtype
+from minidl.tensor import RemovableHandle, Tensor, asked_conversion
 
 __all__ = ["Module", "Parameter"]
 
@@ -354,7 +355,8 @@ class Module:
             fix = "Fix: build the model that the state comes from"
             raise RuntimeError("\n\t".join([where, *wrong, fix]))
         for name, value in values.items():
-            own[name].array[...] = value.array if isinstance(value, Tensor) else np.asarray(value)
+            array = value.array if isinstance(value, Tensor) else np.asarray(value)
+            own[name].array[...] = moved(array, own[name].device)
         return keys
 
     # -- modes -----------------------------------------------------------------------------------------
@@ -399,16 +401,14 @@ class Module:
 
         A dtype must be a floating-point one, and only floating-point parameters and buffers change.
         """
-        dtype = asked_dtype(target, dtype, device)
-        if dtype is None:
-            return self
-        if np.dtype(dtype).kind != "f":
+        dtype, device = asked_conversion(target, dtype, device)
+        if dtype is not None and np.dtype(dtype).kind != "f":
             raise TypeError(f"Module.to only accepts floating-point dtypes, not {np.dtype(dtype)}")
-        return self._convert(dtype, only_floats=True)
+        return self._convert(dtype, device, only_floats=True)
 
     def type(self, dst_type) -> Self:
         """Every parameter and buffer converted to a dtype."""
-        return self._convert(dst_type, only_floats=False)
+        return self._convert(dst_type, None, only_floats=False)
 
     def double(self) -> Self:
         """Floating-point parameters and buffers as float64."""
@@ -423,23 +423,25 @@ class Module:
         return self.to(np.float16)
 
     def cpu(self) -> Self:
-        """The module itself: it is on the CPU already."""
-        return self
+        """Everything moved to the CPU."""
+        return self.to("cpu")
 
     def cuda(self, device=None) -> Self:
-        """Refused: says what is missing."""
+        """Everything moved to the GPU; without one refused, with what is missing."""
         return self.to("cuda" if device is None else f"cuda:{device}")
 
-    def _convert(self, dtype, only_floats: bool) -> Self:
-        chosen = [
-            t for t in (*self.parameters(), *self.buffers()) if t.is_floating_point() or not only_floats
-        ]
-        if np.dtype(dtype).kind != "f" and any(t.requires_grad for t in chosen):
+    def _convert(self, dtype, device, only_floats: bool) -> Self:
+        tensors = [*self.parameters(), *self.buffers()]
+        stay = [dtype is None or (only_floats and not t.is_floating_point()) for t in tensors]
+        dtypes = [t.dtype if own else np.dtype(dtype) for t, own in zip(tensors, stay, strict=True)]
+        if any(t.requires_grad and d.kind != "f" for t, d in zip(tensors, dtypes, strict=True)):
             raise RuntimeError(f"parameters that require gradients must be floating-point, not {dtype}")
-        for t, converted in [(t, t.detach().to(dtype)) for t in chosen if t.dtype != dtype]:
-            gradient, t.grad = t.grad, None
-            t.array, t._buffer = converted.array, None
-            t.grad = gradient
+        for t, own in zip(tensors, dtypes, strict=True):
+            converted = t.detach().to(device, own)
+            if converted.array is not t.array:
+                gradient, t.grad = t.grad, None
+                t.array, t._buffer = converted.array, None
+                t.grad = None if gradient is None else gradient.to(converted)
         return self
 
     # -- text ------------------------------------------------------------------------------------------

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from minidl import ops
-from minidl.devices import check_device
 from minidl.nn import functional as F
 from minidl.nn import init
 from minidl.nn.module import Module, Parameter
@@ -21,9 +20,8 @@ class _Norm(Module):
     """What all norms share: weight and bias, either of which may be missing."""
 
     def _add_parameters(self, shape: tuple[int, ...], weight: bool, bias: bool, device, dtype) -> None:
-        check_device(device or "cpu")
-        self.weight = Parameter(ops.ones(shape, dtype=dtype)) if weight else None
-        self.bias = Parameter(ops.zeros(shape, dtype=dtype)) if weight and bias else None
+        self.weight = Parameter(ops.ones(shape, device=device, dtype=dtype)) if weight else None
+        self.bias = Parameter(ops.zeros(shape, device=device, dtype=dtype)) if weight and bias else None
 
     def reset_parameters(self) -> None:
         """Weight 1 and bias 0 again."""
@@ -53,8 +51,12 @@ class _BatchNorm(_Norm):
         self.affine, self.track_running_stats = affine, track_running_stats
         self._add_parameters((num_features,), affine, bias, device, dtype)
         tracked = track_running_stats
-        self.register_buffer("running_mean", ops.zeros(num_features, dtype=dtype) if tracked else None)
-        self.register_buffer("running_var", ops.ones(num_features, dtype=dtype) if tracked else None)
+        self.register_buffer(
+            "running_mean", ops.zeros(num_features, device=device, dtype=dtype) if tracked else None
+        )
+        self.register_buffer(
+            "running_var", ops.ones(num_features, device=device, dtype=dtype) if tracked else None
+        )
         self.register_buffer("num_batches_tracked", ops.tensor(0) if tracked else None)
 
     def reset_running_stats(self) -> None:

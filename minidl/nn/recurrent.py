@@ -16,7 +16,6 @@ import warnings
 
 import numpy as np
 
-from minidl.devices import check_device
 from minidl.nn import functional as F
 from minidl.nn import init
 from minidl.nn.functional import recurrent
@@ -39,9 +38,9 @@ MODES = {
 class _Recurrent(Module):
     """What layers and cells share: how weights are made, and the check of initial states."""
 
-    def _add_weights(self, suffix: str, dtype, **shapes: tuple[int, ...]) -> None:
+    def _add_weights(self, suffix: str, device, dtype, **shapes: tuple[int, ...]) -> None:
         for name, shape in shapes.items():
-            setattr(self, name + suffix, Parameter(zeros(shape, dtype=dtype)))
+            setattr(self, name + suffix, Parameter(zeros(shape, device=device, dtype=dtype)))
 
     def reset_parameters(self) -> None:
         """Every parameter uniform in +-1/sqrt(H)."""
@@ -86,7 +85,6 @@ class RNNBase(_Recurrent):
         batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False, proj_size: int = 0,
         device=None, dtype=None,
     ):  # fmt: skip
-        check_device(device or "cpu")
         self.mode, self.input_size, self.hidden_size, self.proj_size = (
             mode,
             input_size,
@@ -105,7 +103,7 @@ class RNNBase(_Recurrent):
             if proj_size:
                 shapes["weight_hr"] = (proj_size, hidden_size)
             for direction in self._directions:
-                self._add_weights(f"_l{layer}{direction}", dtype, **shapes)
+                self._add_weights(f"_l{layer}{direction}", device, dtype, **shapes)
         self.reset_parameters()
 
     def _check_settings(self) -> None:
@@ -293,13 +291,12 @@ class RNNCellBase(_Recurrent):
     def __init__(
         self, input_size: int, hidden_size: int, bias: bool, num_chunks: int, device=None, dtype=None
     ):
-        check_device(device or "cpu")
         self.input_size, self.hidden_size, self.bias = input_size, hidden_size, bias
         rows = num_chunks * hidden_size
-        self._add_weights("", dtype, weight_ih=(rows, input_size), weight_hh=(rows, hidden_size))
+        self._add_weights("", device, dtype, weight_ih=(rows, input_size), weight_hh=(rows, hidden_size))
         self.bias_ih = self.bias_hh = None
         if bias:
-            self._add_weights("", dtype, bias_ih=(rows,), bias_hh=(rows,))
+            self._add_weights("", device, dtype, bias_ih=(rows,), bias_hh=(rows,))
         self.reset_parameters()
 
     def _sums(self, input: Tensor, hx, count: int = 1):

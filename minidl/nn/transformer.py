@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from minidl.devices import check_device
+from minidl import ops
 from minidl.nn import functional as F
 from minidl.nn import init
 from minidl.nn.attention import MultiheadAttention
@@ -40,21 +40,30 @@ class _Layer(Module):
         self, attentions, d_model, nhead, dim_feedforward, dropout, activation, layer_norm_eps, batch_first,
         norm_first, bias, device, dtype,
     ):  # fmt: skip
-        check_device(device or "cpu")
         if not callable(ACTIVATIONS.get(activation, activation)):
             raise ValueError(f'activation must be "relu", "gelu" or a function, not {activation!r}')
         for name in attentions:
             attention = MultiheadAttention(
-                d_model, nhead, dropout, bias=bias, batch_first=batch_first, dtype=dtype
+                d_model,
+                nhead,
+                dropout,
+                bias=bias,
+                batch_first=batch_first,
+                device=device,
+                dtype=dtype,
             )
             setattr(self, name, attention)
-        self.linear1 = Linear(d_model, dim_feedforward, bias=bias, dtype=dtype)
+        self.linear1 = Linear(d_model, dim_feedforward, bias=bias, device=device, dtype=dtype)
         self.dropout = Dropout(dropout)
-        self.linear2 = Linear(dim_feedforward, d_model, bias=bias, dtype=dtype)
+        self.linear2 = Linear(dim_feedforward, d_model, bias=bias, device=device, dtype=dtype)
         self.norm_first = norm_first
         sublayers = range(1, len(attentions) + 2)
         for i in sublayers:
-            setattr(self, f"norm{i}", LayerNorm(d_model, eps=layer_norm_eps, bias=bias, dtype=dtype))
+            setattr(
+                self,
+                f"norm{i}",
+                LayerNorm(d_model, eps=layer_norm_eps, bias=bias, device=device, dtype=dtype),
+            )
         for i in sublayers:
             setattr(self, f"dropout{i}", Dropout(dropout))
         self.activation = ACTIVATIONS.get(activation, activation)
@@ -252,7 +261,7 @@ class Transformer(Module):
         )  # fmt: skip
 
         def norm():
-            return LayerNorm(d_model, eps=layer_norm_eps, bias=bias, dtype=dtype)
+            return LayerNorm(d_model, eps=layer_norm_eps, bias=bias, device=device, dtype=dtype)
 
         self.d_model, self.nhead, self.batch_first = d_model, nhead, batch_first
         self.encoder, self.decoder = custom_encoder, custom_decoder
@@ -296,8 +305,7 @@ class Transformer(Module):
     @staticmethod
     def generate_square_subsequent_mask(sz: int, device=None, dtype=None) -> Tensor:
         """The causal mask (sz, sz): 0 up to the diagonal, -inf after it; of booleans False and True."""
-        check_device(device or "cpu")
         dtype = as_dtype(dtype)
         if dtype.kind in "iu":
             raise TypeError(f"generate_square_subsequent_mask: {dtype} has no infinity. Fix: minidl.float32")
-        return Tensor(np.triu(np.full((sz, sz), -np.inf, dtype), k=1))
+        return ops.tensor(np.triu(np.full((sz, sz), -np.inf, dtype), k=1), device=device)

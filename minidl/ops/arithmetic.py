@@ -7,7 +7,17 @@ import math
 import numpy as np
 
 from minidl import kernels
-from minidl.ops.dtypes import as_dtype, as_float, narrow, promote, promote_all, refuse_bool, result_dtype
+from minidl.devices import Array, device_of, moved
+from minidl.ops.dtypes import (
+    as_dtype,
+    as_float,
+    is_real,
+    narrow,
+    promote,
+    promote_all,
+    refuse_bool,
+    result_dtype,
+)
 from minidl.tensor import Tensor, op, same_dtype
 
 __all__ = [
@@ -67,8 +77,8 @@ def div(input, other, *, rounding_mode: str | None = None):
     if rounding_mode is not None:
         return _rounded_quotient(input, other, rounding_mode), (np.zeros_like, np.zeros_like)
     a, b = promote(input, other)
-    if np.asarray(a).dtype.kind != "f" and np.asarray(b).dtype.kind != "f":
-        a, b = np.asarray(input, np.float32), np.asarray(other, np.float32)
+    if not is_real(a) and not is_real(b):
+        a, b = (x.astype(np.float32) if isinstance(x, Array) else np.float32(x) for x in (input, other))
     out = a / b
     return out, (lambda g: g / b, lambda g: -g * out / b)
 
@@ -86,7 +96,7 @@ def _divisible(a, b):
     """Operands whose quotient is to be rounded: no booleans, and no whole number by 0."""
     a, b = promote_all(a, b)
     refuse_bool(a)
-    if a.dtype.kind != "f" and not np.all(b) and np.broadcast(a, b).size:
+    if a.dtype.kind != "f" and a.size and b.size and not np.all(b):
         raise RuntimeError(
             "a whole number divided by 0 has no result. Fix: look at the divisor, or x.float()"
         )
@@ -109,7 +119,7 @@ def remainder(input, other):
 def pow(input, exponent):
     """input ** exponent. The gradient of the exponent is out * log(input), and 0 for 0 ** exponent >= 0."""
     a, b = promote(input, exponent)
-    if np.asarray(a).dtype.kind != "f" and np.asarray(b).dtype.kind != "f":
+    if not is_real(a) and not is_real(b):
         return _whole_power(a, b, exponent), None
     out = a**b
 
@@ -125,7 +135,7 @@ def pow(input, exponent):
 def _whole_power(a, b, exponent):
     """Whole numbers to whole powers; negative ones, allowed in tensors, give 0 unless the base is 1 or -1."""
     refuse_bool(a)
-    if not isinstance(exponent, np.ndarray) and exponent < 0:
+    if not isinstance(exponent, Array) and exponent < 0:
         raise RuntimeError("a whole number to a negative power is a fraction. Fix: x.float() ** exponent")
     unit = np.equal(np.abs(a), 1)  # 1 ** -3 is 1 ** 3
     return np.where((b < 0) & ~unit, 0, np.power(a, np.abs(b)))
@@ -146,7 +156,7 @@ def minimum(input, other):
 
 
 def _array(x):
-    if not isinstance(x, np.ndarray):
+    if not isinstance(x, Array):
         raise TypeError(f"an operand is a {type(x).__name__}: it must be a tensor. Fix: minidl.tensor(...)")
     return x
 
@@ -198,7 +208,7 @@ def _clamp(input, min, max):
 
 def _fitted(x, dtype):
     """A tensor's array, or a number, in the dtype of the result; a number that it cannot hold is refused."""
-    return x.astype(dtype, copy=False) if isinstance(x, np.ndarray) else narrow(np.asarray(x), dtype)
+    return x.astype(dtype, copy=False) if isinstance(x, Array) else narrow(np.asarray(x), dtype)
 
 
 def clamp(input: Tensor, min=None, max=None) -> Tensor:
@@ -353,9 +363,10 @@ def _whole(function, x):
 
 
 @op
-def astype(input, dtype):
-    """input in another dtype; the gradient comes back in input's own."""
-    return input.astype(as_dtype(dtype)), (lambda g: g,)
+def astype(input, dtype, device="cpu"):
+    """input in another dtype or on another device; the gradient comes back in input's own."""
+    there, home = moved(input, device), device_of(input)
+    return there.astype(as_dtype(dtype), copy=there is input), (lambda g: moved(g, home),)
 
 
 # -- questions: booleans come out, no gradient goes back ------------------------------------------

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from minidl.devices import check_device
+from minidl.devices import Array, Place, asked, device_of, moved
 from minidl.ops.dtypes import PYTHON_DTYPES, as_dtype, float_dtype, narrow, result_dtype, scalar_dtype
 from minidl.tensor import Tensor
 
@@ -33,7 +33,8 @@ class Generator:
     """
 
     def __init__(self, device: str = "cpu"):
-        check_device(device)
+        if asked(device) != "cpu":
+            raise NotImplementedError("random numbers are drawn on the CPU. Fix: Generator()")
         self.device = "cpu"
         self.numpy = np.random.default_rng()
         self.manual_seed(67280421310721)  # PyTorch's: a generator without a seed repeats itself
@@ -114,14 +115,15 @@ def random_generator(generator: Random = None) -> np.random.Generator:
 
 
 @np.errstate(all="ignore")
-def tensor(data, *, dtype=None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
+def tensor(data, *, dtype=None, device: Place = None, requires_grad: bool = False) -> Tensor:
     """A tensor with a copy of `data`: numbers, nested lists, arrays.
 
     Python's floats become float32 and its integers int64; arrays and NumPy's numbers keep their dtype.
     """
     if isinstance(data, (np.ndarray, Tensor)):
         source = data.array if isinstance(data, Tensor) else data
-        array = np.array(source, as_dtype(dtype, as_dtype(source.dtype)), order="C")
+        array = source.astype(as_dtype(dtype, as_dtype(source.dtype)), order="C")
+        device = device_of(source) if device is None and isinstance(data, Tensor) else device
     else:
         array = _array_of_numbers(data, dtype)
     return _made(array, device, requires_grad)
@@ -159,12 +161,13 @@ def _plain(data, dtypes: set):
     return data
 
 
-def as_tensor(data, *, dtype=None, device: str = "cpu") -> Tensor:
+def as_tensor(data, *, dtype=None, device: Place = None) -> Tensor:
     """`data` as a tensor: itself if it is one, sharing memory with an array, else a copy."""
-    check_device(device or "cpu")
     if isinstance(data, np.ndarray):
         data = from_numpy(data)
-    return data.to(dtype=dtype) if isinstance(data, Tensor) else tensor(data, dtype=dtype)
+    if isinstance(data, Tensor):
+        return data.to(dtype=dtype, device=device)
+    return tensor(data, dtype=dtype, device=device)
 
 
 def from_numpy(ndarray: np.ndarray, /) -> Tensor:
@@ -176,8 +179,8 @@ def from_numpy(ndarray: np.ndarray, /) -> Tensor:
 
 
 def _made(array: np.ndarray, device, requires_grad) -> Tensor:
-    check_device(device or "cpu")
-    return Tensor(np.asarray(array)).requires_grad_(requires_grad)
+    array = array if isinstance(array, Array) else np.asarray(array)
+    return Tensor(moved(array, asked(device))).requires_grad_(requires_grad)
 
 
 # -- of one value ------------------------------------------------------------------------------------
@@ -203,22 +206,22 @@ def _shape(sizes, size=None) -> tuple[int, ...]:
     return shape
 
 
-def empty(*sizes: int, size=None, dtype=None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
+def empty(*sizes: int, size=None, dtype=None, device: Place = None, requires_grad: bool = False) -> Tensor:
     """Whatever the memory holds: to be filled."""
     return _made(np.empty(_shape(sizes, size), as_dtype(dtype)), device, requires_grad)
 
 
-def zeros(*sizes: int, size=None, dtype=None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
+def zeros(*sizes: int, size=None, dtype=None, device: Place = None, requires_grad: bool = False) -> Tensor:
     """zeros(2, 3) or zeros((2, 3)): a tensor of that shape, every element 0."""
     return _made(np.zeros(_shape(sizes, size), as_dtype(dtype)), device, requires_grad)
 
 
-def ones(*sizes: int, size=None, dtype=None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
+def ones(*sizes: int, size=None, dtype=None, device: Place = None, requires_grad: bool = False) -> Tensor:
     """ones(2, 3) or ones((2, 3)): a tensor of that shape, every element 1."""
     return _made(np.ones(_shape(sizes, size), as_dtype(dtype)), device, requires_grad)
 
 
-def full(size, fill_value, *, dtype=None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
+def full(size, fill_value, *, dtype=None, device: Place = None, requires_grad: bool = False) -> Tensor:
     """fill_value everywhere. Without a dtype: bool, int64 or float32, as fill_value is in Python."""
     value = _number(fill_value)
     dtype = as_dtype(dtype, scalar_dtype(value))
@@ -243,7 +246,7 @@ def _in_range(value, dtype: np.dtype) -> np.ndarray:
 
 
 def eye(
-    n: int, m: int | None = None, *, dtype=None, device: str = "cpu", requires_grad: bool = False
+    n: int, m: int | None = None, *, dtype=None, device: Place = None, requires_grad: bool = False
 ) -> Tensor:
     """n rows and m (or n) columns with 1 on the diagonal, else 0: the matrix that changes nothing."""
     rows, columns = _shape((n, n if m is None else m))
@@ -254,7 +257,7 @@ def eye(
 
 
 def arange(
-    start=None, end=None, step=1, *, dtype=None, device: str = "cpu", requires_grad: bool = False
+    start=None, end=None, step=1, *, dtype=None, device: Place = None, requires_grad: bool = False
 ) -> Tensor:
     """start, start + step, ... up to but without end; arange(end) starts at 0. int64 if all are integers."""
     if start is None or end is None:
@@ -272,7 +275,7 @@ def arange(
 
 
 def linspace(
-    start, end, steps: int, *, dtype=None, device: str = "cpu", requires_grad: bool = False
+    start, end, steps: int, *, dtype=None, device: Place = None, requires_grad: bool = False
 ) -> Tensor:
     """`steps` values from start to end, both included, at equal distances."""
     dtype = as_dtype(dtype)
@@ -289,7 +292,7 @@ def linspace(
 
 
 def rand(
-    *sizes: int, size=None, generator: Random = None, dtype=None, device: str = "cpu", requires_grad=False
+    *sizes: int, size=None, generator: Random = None, dtype=None, device: Place = None, requires_grad=False
 ) -> Tensor:
     """Uniform in [0, 1)."""
     dtype = float_dtype(dtype, "rand")
@@ -299,7 +302,7 @@ def rand(
 
 
 def randn(
-    *sizes: int, size=None, generator: Random = None, dtype=None, device: str = "cpu", requires_grad=False
+    *sizes: int, size=None, generator: Random = None, dtype=None, device: Place = None, requires_grad=False
 ) -> Tensor:
     """Normal with mean 0 and variance 1."""
     dtype = float_dtype(dtype, "randn")
@@ -309,7 +312,7 @@ def randn(
 
 def randint(
     low: int = 0, high: int | None = None, size=None, *, generator: Random = None, dtype=None,
-    device: str = "cpu", requires_grad: bool = False,
+    device: Place = None, requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """Whole numbers in [low, high), each as likely. randint(high, size) starts at 0."""
     if size is None:
@@ -325,7 +328,7 @@ def randint(
 
 
 def randperm(
-    n: int, *, generator: Random = None, dtype=None, device: str = "cpu", requires_grad: bool = False
+    n: int, *, generator: Random = None, dtype=None, device: Place = None, requires_grad: bool = False
 ) -> Tensor:
     """0, 1, ... n-1 in random order."""
     (count,), dtype = _shape((n,)), as_dtype(dtype, np.int64)
@@ -337,56 +340,67 @@ def randperm(
 # -- like another tensor -----------------------------------------------------------------------------
 
 
-def zeros_like(input: Tensor, *, dtype=None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
+def zeros_like(input: Tensor, *, dtype=None, device: Place = None, requires_grad: bool = False) -> Tensor:
     """Zeros with the shape and dtype of input."""
-    return zeros(**_like(input, dtype), device=device, requires_grad=requires_grad)
+    return zeros(**_like(input, dtype, device), requires_grad=requires_grad)
 
 
-def ones_like(input: Tensor, *, dtype=None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
+def ones_like(input: Tensor, *, dtype=None, device: Place = None, requires_grad: bool = False) -> Tensor:
     """Ones with the shape and dtype of input."""
-    return ones(**_like(input, dtype), device=device, requires_grad=requires_grad)
+    return ones(**_like(input, dtype, device), requires_grad=requires_grad)
 
 
-def empty_like(input: Tensor, *, dtype=None, device: str = "cpu", requires_grad: bool = False) -> Tensor:
+def empty_like(input: Tensor, *, dtype=None, device: Place = None, requires_grad: bool = False) -> Tensor:
     """Whatever the memory holds, with the shape and dtype of input."""
-    return empty(**_like(input, dtype), device=device, requires_grad=requires_grad)
+    return empty(**_like(input, dtype, device), requires_grad=requires_grad)
 
 
 def full_like(
-    input: Tensor, fill_value, *, dtype=None, device: str = "cpu", requires_grad: bool = False
+    input: Tensor, fill_value, *, dtype=None, device: Place = None, requires_grad: bool = False
 ) -> Tensor:
     """fill_value everywhere, with the shape and dtype of input."""
-    like = _like(input, dtype)
-    return full(fill_value=fill_value, device=device, requires_grad=requires_grad, **like)
+    like = _like(input, dtype, device)
+    return full(fill_value=fill_value, requires_grad=requires_grad, **like)
 
 
 def rand_like(
-    input: Tensor, *, generator: Random = None, dtype=None, device: str = "cpu", requires_grad: bool = False
+    input: Tensor,
+    *,
+    generator: Random = None,
+    dtype=None,
+    device: Place = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """Uniform in [0, 1), with the shape and dtype of input."""
-    like = _like(input, dtype)
-    return rand(generator=generator, device=device, requires_grad=requires_grad, **like)
+    like = _like(input, dtype, device)
+    return rand(generator=generator, requires_grad=requires_grad, **like)
 
 
 def randn_like(
-    input: Tensor, *, generator: Random = None, dtype=None, device: str = "cpu", requires_grad: bool = False
+    input: Tensor,
+    *,
+    generator: Random = None,
+    dtype=None,
+    device: Place = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """Normal with mean 0 and variance 1, with the shape and dtype of input."""
-    like = _like(input, dtype)
-    return randn(generator=generator, device=device, requires_grad=requires_grad, **like)
+    like = _like(input, dtype, device)
+    return randn(generator=generator, requires_grad=requires_grad, **like)
 
 
 def randint_like(
     input: Tensor, low: int = 0, high: int | None = None, *, generator: Random = None, dtype=None,
-    device: str = "cpu", requires_grad: bool = False,
+    device: Place = None, requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """Whole numbers in [low, high), from 0 if only `high` is given, with the shape and dtype of input."""
-    like = _like(input, dtype)
-    return randint(low, high, generator=generator, device=device, requires_grad=requires_grad, **like)
+    like = _like(input, dtype, device)
+    return randint(low, high, generator=generator, requires_grad=requires_grad, **like)
 
 
-def _like(input, dtype) -> dict:
-    """Size and dtype of a new tensor that is to be like `input`."""
+def _like(input, dtype, device) -> dict:
+    """Size, dtype and device of a new tensor that is to be like `input`."""
     if not isinstance(input, Tensor):
         raise TypeError(f"input is a {type(input).__name__}: it must be a tensor. Fix: minidl.tensor(...)")
-    return {"size": input.shape, "dtype": input.dtype if dtype is None else dtype}
+    dtype = input.dtype if dtype is None else dtype
+    return {"size": input.shape, "dtype": dtype, "device": input.device if device is None else device}

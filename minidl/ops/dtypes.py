@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from minidl.devices import Array
+
 KINDS = (("bool",), ("uint8", "int8", "int16", "int32", "int64"), ("float32", "float64"))
 RANK = {np.dtype(name): rank for rank, names in enumerate(KINDS) for name in names}
 """Every dtype of minidl: 0 for booleans, 1 for whole numbers, 2 for floating-point ones."""
@@ -57,9 +59,14 @@ def need_float(x: np.ndarray, why: str) -> None:
         raise TypeError(f"{why} needs floating-point values, not {x.dtype}. Fix: x.float()")
 
 
+def is_real(x) -> bool:
+    """Is it a floating-point array or number?"""
+    return x.dtype.kind == "f" if hasattr(x, "dtype") else isinstance(x, float)
+
+
 def refuse_bool(*operands, fix: str = "x.long()") -> None:
     for x in operands:
-        if isinstance(x, bool) or (isinstance(x, (np.ndarray, np.generic)) and x.dtype.kind == "b"):
+        if isinstance(x, bool) or (isinstance(x, (*Array, np.generic)) and x.dtype.kind == "b"):
             raise TypeError(f"booleans are not numbers here. Fix: {fix}")
 
 
@@ -77,12 +84,12 @@ def narrow(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 
 def _is_float_array(x) -> bool:
-    return type(x) is np.ndarray and x.dtype.kind == "f"
+    return isinstance(x, Array) and x.dtype.kind == "f"
 
 
 def promote(a, b):
     """Two operands in their common dtype; a Python number beside a floating-point array stays as it is."""
-    if type(a) is np.ndarray and type(b) is np.ndarray:
+    if type(a) is type(b) and isinstance(a, Array):
         if a.dtype == b.dtype:
             return a, b
     elif (_is_float_array(a) and type(b) in PYTHON_DTYPES) or (
@@ -95,7 +102,7 @@ def promote(a, b):
 def promote_all(*operands) -> list[np.ndarray]:
     """All operands as arrays of their common dtype. Numbers that it cannot hold wrap around."""
     dtype = result_dtype(*operands)
-    arrays = [x if isinstance(x, np.ndarray) else np.asarray(x, type(x)) for x in operands]
+    arrays = [x if isinstance(x, Array) else np.asarray(x, type(x)) for x in operands]
     return [x.astype(dtype, copy=False) for x in arrays]
 
 
@@ -107,7 +114,7 @@ def result_dtype(*operands) -> np.dtype:
     """
     best, result = -1, None
     for x in operands:
-        if isinstance(x, np.ndarray):
+        if isinstance(x, Array):
             dtype, level = as_dtype(x.dtype), 2 if x.ndim else 1
         elif isinstance(x, (np.generic, *PYTHON_DTYPES)):
             dtype, level = scalar_dtype(x), 0

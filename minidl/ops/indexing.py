@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from minidl import kernels, writes
+from minidl.devices import Array, device_of, moved, to_host
 from minidl.ops.dtypes import narrow
 from minidl.ops.shapes import axis_of, broadcast_to, reshape
 from minidl.part import Part
@@ -72,6 +73,13 @@ def _parse(index, shape: tuple[int, ...]) -> tuple[tuple, tuple]:
     return (*view, ...), tuple(picks) if any(p is not ALL for p in picks) else ()
 
 
+def _beside(picks, x) -> tuple:
+    """Masks and places from the host, such as lists, on the device of what they pick from."""
+    if device_of(x) == "cpu":
+        return picks
+    return tuple(p if p is ALL else moved(p, "cuda") for p in picks)
+
+
 def _is_mask(pick) -> bool:
     return pick is not ALL and pick.dtype == np.bool_
 
@@ -81,7 +89,8 @@ def _pick(x, picks):
     arrays = [(axis, p) for axis, p in enumerate(picks) if p is not ALL]
     if len(arrays) == 1 and not _is_mask(arrays[0][1]):
         return np.take(x, arrays[0][1], axis=arrays[0][0])
-    return np.ascontiguousarray(x[picks])
+    out = x[picks]
+    return np.ascontiguousarray(out, like=out)
 
 
 def add_rows(rows: np.ndarray, g: np.ndarray, count: int) -> np.ndarray:
@@ -110,11 +119,12 @@ def _add_at(x, picks, g) -> None:
 def _getitem(x, index):
     shape = x.shape
     view, picks = _parse(index, shape)
+    picks = _beside(picks, x)
 
     def dx(g):
         if not picks:
             return Part(view, g, shape)
-        d = np.zeros(shape, g.dtype)
+        d = np.zeros_like(g, shape=shape)
         if all(p is ALL or _is_mask(p) for p in picks):  # every element at most once
             d[view][picks] = g
         else:
@@ -146,7 +156,7 @@ def set_item(self: Tensor, index, value: Tensor | float) -> None:
         )
     try:
         view, picks = _parse(index, self.shape)
-        _put(self.array[view], picks, value)
+        _put(self.array[view], _beside(picks, self.array), value)
         writes.note(self.array)
     except (ValueError, IndexError, TypeError) as error:
         arrays = [self.array, index, value.array if isinstance(value, Tensor) else value]
@@ -170,6 +180,31 @@ def _put(x, picks, value) -> None:
     x[picks or ...] = values
 
 
+# -- numbers of rows and classes -----------------------------------------------------------------------
+
+
+def check_labels(name: str, labels, classes: int) -> None:
+    """Refuse a label outside [0, classes). On a GPU nothing is read back: there its loss is nan."""
+    if device_of(labels) != "cpu":
+        return
+    wrong = labels[(labels < 0) | (labels >= classes)]
+    if wrong.size:
+        raise IndexError(
+            f"{name}: label {wrong.flat[0]} for {classes} classes; labels must lie in [0, {classes - 1}]. "
+            "Fix: count labels from 0, or give the last layer more outputs"
+        )
+
+
+def some_outside(rows, count: int) -> bool:
+    """Is a row number outside [0, count)? Read without a sign, negative ones are the largest: one pass.
+
+    On a GPU nothing is read back: there such a row is nan.
+    """
+    if device_of(rows) != "cpu" or not rows.size or rows.dtype.kind != "i":
+        return False
+    return rows.view(f"u{rows.itemsize}").max() >= count
+
+
 # -- an index along one axis ---------------------------------------------------------------------------
 
 
@@ -177,9 +212,9 @@ def _check_places(index, size: int) -> None:
     kind = getattr(index, "dtype", type(index))
     if kind not in PLACES:
         raise TypeError(f"index must be an int64 or int32 tensor, not {kind}. Fix: index.long()")
-    wrong = index[(index < 0) | (index >= size)]
-    if wrong.size:
-        raise IndexError(f"index {wrong.flat[0]} is not in [0, {size - 1}]")
+    outside = (index < 0) | (index >= size)
+    if outside.any():
+        raise IndexError(f"index {to_host(index[outside])[0]} is not in [0, {size - 1}]")
 
 
 def _flat_places(shape, dim, index) -> np.ndarray:
@@ -196,7 +231,7 @@ def _flat_places(shape, dim, index) -> np.ndarray:
         raise ValueError("index is larger")
     flat = 0
     for i, (n, size) in enumerate(zip(index.shape, shape, strict=True)):
-        along = np.arange(n).reshape(n, *(1,) * (index.ndim - i - 1))
+        along = np.arange(n, like=index).reshape(n, *(1,) * (index.ndim - i - 1))
         flat = flat * size + (index if i == axis else along)  # broadcast: the place along the axes up to i
     return flat
 
@@ -224,7 +259,7 @@ def gather(input, dim, index):
 
 def _used_part(input, index, src) -> tuple[slice, ...]:
     """The part of src that index takes from, which is the index's shape."""
-    if not isinstance(src, np.ndarray) or src.dtype != input.dtype:
+    if not isinstance(src, Array) or src.dtype != input.dtype:
         raise TypeError(f"src must be a {input.dtype} tensor, as input is. Fix: src.to(input.dtype)")
     if src.ndim != index.ndim or any(n > size for n, size in zip(index.shape, src.shape, strict=True)):
         raise ValueError("index is larger than src")
@@ -232,7 +267,7 @@ def _used_part(input, index, src) -> tuple[slice, ...]:
 
 
 def _into_part(part, shape, g):
-    out = np.zeros(shape, g.dtype)
+    out = np.zeros_like(g, shape=shape)
     out[part] = g.reshape(out[part].shape)
     return out
 
@@ -240,7 +275,7 @@ def _into_part(part, shape, g):
 @op(**ALONG)
 def _scatter(input, dim, index, src):
     flat, out = _flat_places(input.shape, dim, index), input.flatten()
-    if isinstance(src, np.ndarray):
+    if isinstance(src, Array):
         part, src_shape = _used_part(input, index, src), src.shape
         out[flat] = src[part]
     else:
@@ -287,7 +322,7 @@ def index_select(input, dim, index):
     along, picked = x.shape, out.shape
 
     def dx(g):
-        d = np.zeros(along, g.dtype)
+        d = np.zeros_like(g, shape=along)
         _add_at(d, picks, g.reshape(picked))
         return d.reshape(shape)
 
@@ -329,7 +364,7 @@ def repeat_interleave(
         input, repeats, dim = Tensor(np.arange(len(input), dtype=input.dtype)), input, 0
     if dim is None:
         input, dim = reshape(input, (-1,)), 0
-    counts = repeats.array if isinstance(repeats, Tensor) else np.asarray(repeats)
+    counts = to_host(repeats.array) if isinstance(repeats, Tensor) else np.asarray(repeats)
     n = input.shape[axis_of(dim, input.ndim)]
     whole = counts.dtype in PLACES and isinstance(repeats, (Tensor, int))
     if not whole or counts.ndim > 1 or counts.size not in (1, n) or (counts < 0).any():
@@ -358,9 +393,13 @@ def masked_fill(input, mask, value):
     _check_mask(mask)
     if np.ndim(value):
         raise ValueError(f"value has {value.ndim} axes")
-    cast = np.ndarray.astype if isinstance(value, np.ndarray) else narrow
-    out = np.where(mask, cast(np.asarray(value), input.dtype), input)
-    return np.asarray(out, order="C"), (lambda g: np.where(mask, 0, g), None, lambda g: np.where(mask, g, 0))
+    value = value.astype(input.dtype) if isinstance(value, Array) else narrow(np.asarray(value), input.dtype)
+    out = np.where(mask, value, input)
+    return np.ascontiguousarray(out, like=out), (
+        lambda g: np.where(mask, 0, g),
+        None,
+        lambda g: np.where(mask, g, 0),
+    )
 
 
 def masked_select(input: Tensor, mask: Tensor) -> Tensor:

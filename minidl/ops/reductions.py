@@ -123,7 +123,7 @@ def _truth(function, x, dim, keepdim):
     axes = _axes(x, dim, keepdim)
     axes = () if isinstance(dim, (tuple, list)) and not dim else axes  # here, no axes are no axes, not all
     out = function(x, axis=axes, keepdims=keepdim)
-    return np.asarray(out, np.uint8 if x.dtype == np.uint8 else np.bool_), None
+    return out.astype(np.uint8 if x.dtype == np.uint8 else np.bool_), None
 
 
 # -- variance --------------------------------------------------------------------------------------
@@ -246,7 +246,7 @@ def _values_at(input, indices, dim):
     before, shape = input.shape, x.shape
 
     def dx(g):
-        d = np.zeros(shape, g.dtype)
+        d = np.zeros_like(g, shape=shape)
         np.put_along_axis(d, places, g.reshape(places.shape), axis)
         return d.reshape(before)
 
@@ -269,7 +269,7 @@ def _position(function, x, dim, keepdim):
     refuse_bool(x)
     axis = dim if dim is None else axis_of(dim, x.ndim)
     _need_elements(x, _axes(x, dim, keepdim))
-    return function(x, axis=axis, keepdims=keepdim) if x.ndim else np.zeros((), np.int64), None
+    return function(x, axis=axis, keepdims=keepdim) if x.ndim else np.zeros_like(x, np.int64), None
 
 
 # -- order -------------------------------------------------------------------------------------------

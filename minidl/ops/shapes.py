@@ -225,7 +225,7 @@ def _order(x: np.ndarray) -> str:
 
 @op
 def _copy(input, order):
-    return np.array(input, order=order), (lambda g: g,)
+    return input.copy(order), (lambda g: g,)
 
 
 def clone(input: Tensor) -> Tensor:
@@ -264,7 +264,7 @@ def roll(input, shifts, dims=None):
         raise ValueError(f"{len(shifts)} shifts for {len(dims)} dims")
     axes = tuple(axis_of(d, input.ndim) for d in dims) or None
     shifts = shifts if axes else shifts[0]
-    return np.roll(np.asarray(input, order="C"), shifts, axes), (
+    return np.roll(np.asarray(input, order="C", like=input), shifts, axes), (
         lambda g: np.roll(g, np.negative(shifts), axes),
     )
 
@@ -310,7 +310,7 @@ def _cat(*tensors, dim):
         return [d.reshape(shape) for d, shape in zip(np.split(g, bounds, axis), shapes, strict=True)]
 
     out = np.concatenate(joined, axis, dtype=_common_dtype(tensors))
-    return np.ascontiguousarray(out), cut
+    return np.ascontiguousarray(out, like=out), cut
 
 
 def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
@@ -322,7 +322,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
 def _stack(*tensors, dim):
     axis = axis_of(dim, tensors[0].ndim + 1)
     out = np.stack(tensors, axis, dtype=_common_dtype(tensors))
-    return np.ascontiguousarray(out), lambda g: np.moveaxis(g, axis, 0)
+    return np.ascontiguousarray(out, like=out), lambda g: np.moveaxis(g, axis, 0)
 
 
 def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
@@ -380,7 +380,8 @@ def _triangle(keep, x, diagonal):
     if x.ndim < 2:
         raise ValueError("at least two axes are needed")
     k = operator.index(diagonal)
-    return np.ascontiguousarray(keep(x, k)), (lambda g: keep(g, k),)
+    out = keep(x, k)
+    return np.ascontiguousarray(out, like=out), (lambda g: keep(g, k),)
 
 
 @op
@@ -404,7 +405,7 @@ def _diagonal(x, offset, dim1=0, dim2=1):
 
 def _on_diagonal(values, shape, *place):
     """Zeros of this shape with `values` on a diagonal."""
-    out = np.zeros(shape, values.dtype)
+    out = np.zeros_like(values, shape=shape)
     _diagonal(out, *place)[...] = values
     return out
 
@@ -440,12 +441,12 @@ def _pad(input, widths, value):
         raise ValueError(f"sizes {sizes} after cutting")
     placed = tuple(slice(max(a, 0), max(a, 0) + n) for n, (a, _) in zip(sizes, widths, strict=True))
     shape = [s.stop + max(b, 0) for s, (_, b) in zip(placed, widths, strict=True)]
-    out = np.full(shape, narrow(np.asarray(value), input.dtype))
+    out = np.full_like(input, narrow(np.asarray(value), input.dtype), shape=shape)
     out[placed] = input[kept]
     before = input.shape
 
     def dx(g):
-        d = np.zeros(before, g.dtype)
+        d = np.zeros_like(g, shape=before)
         d[kept] = g[placed]
         return d
 

@@ -17,6 +17,7 @@ from types import MappingProxyType
 import numpy as np
 
 from minidl import writes
+from minidl.devices import device_of, moved
 from minidl.quiet import quietly
 from minidl.tensor import Tensor, enable_grad
 
@@ -33,7 +34,7 @@ class FlatGroup:
     def __init__(self, parameters: list[Tensor], state: Mapping, starts: Mapping):
         self.parameters = parameters
         self.bounds = np.cumsum([0, *(p.numel() for p in parameters)]).tolist()
-        self.weight = np.empty(self.bounds[-1], parameters[0].dtype)
+        self.weight = np.empty_like(parameters[0].array, shape=self.bounds[-1:])
         self.gradient = np.zeros_like(self.weight)
         self.place = writes.Place(self.weight)
         for p, view, buffer in zip(parameters, *map(self.parts, (self.weight, self.gradient)), strict=True):
@@ -64,7 +65,9 @@ class FlatGroup:
             parts = self.parts(self.buffer(name, starts.get(name) or 0))
             for part, own in zip(parts, states, strict=True):
                 if own and name in own:
-                    part[...] = np.asarray(own[name])
+                    value = own[name]
+                    value = value.array if isinstance(value, Tensor) else np.asarray(value)
+                    part[...] = moved(value, device_of(part))
 
     def runs(self, count: bool) -> Iterator[tuple[slice, int | None]]:
         """Slices of the flat arrays to update, with their step number; neighbours are merged.
@@ -165,10 +168,12 @@ class Optimizer:
         return self._flat
 
     def _lay_out(self, group: dict, state: Mapping) -> list[FlatGroup]:
-        """Flat arrays for a group, one set a dtype; its parameters become views of them."""
+        """Flat arrays for a group, one set a dtype and device; its parameters become views of them."""
         params, starts = group["params"], self._starts(group)
-        dtypes = dict.fromkeys(p.dtype for p in params)
-        return [FlatGroup([p for p in params if p.dtype == d], state, starts) for d in dtypes]
+        kinds = dict.fromkeys((p.dtype, p.device) for p in params)
+        return [
+            FlatGroup([p for p in params if (p.dtype, p.device) == kind], state, starts) for kind in kinds
+        ]
 
     # -- training ------------------------------------------------------------------------------------
 

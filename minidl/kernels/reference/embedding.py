@@ -1,8 +1,13 @@
-"""Adding rows into a table: the gradient of looking rows up."""
+"""Looking rows of a table up, and its gradient: adding rows into a table."""
 
 import numpy as np
 
-__all__ = ["add_rows"]
+__all__ = ["add_rows", "take_rows"]
+
+
+def take_rows(table, rows):
+    """out[j] = table[rows[j]].  table (V, D), rows (N,) in [0, V) -> (N, D)."""
+    return np.take(table, rows, 0, mode="clip")  # with a check NumPy takes twice as long
 
 
 def add_rows(rows, g, count):

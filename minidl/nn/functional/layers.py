@@ -6,13 +6,13 @@ import math
 
 import numpy as np
 
+from minidl import kernels
 from minidl.kernels.products import matmul
-from minidl.kernels.threads import split
 from minidl.nn.functional.activations import refuse_inplace
 from minidl.ops import broadcast_to, clamp, norm
 from minidl.ops.creation import random_generator
 from minidl.ops.dtypes import need_float, refuse_bool, result_dtype
-from minidl.ops.indexing import add_rows
+from minidl.ops.indexing import add_rows, check_labels, some_outside
 from minidl.tensor import ShapeError, Tensor, op, same_dtype
 
 __all__ = [
@@ -59,18 +59,6 @@ def _linear_of_any_shape(input, weight, bias):
 
 # -- vectors for words -----------------------------------------------------------------------------
 
-LOOK_UP_WORK = 3
-"""Work a number that is looked up, by which `split` decides."""
-
-
-def check_labels(name: str, labels: np.ndarray, classes: int) -> None:
-    wrong = labels[(labels < 0) | (labels >= classes)]
-    if wrong.size:
-        raise IndexError(
-            f"{name}: label {wrong.flat[0]} for {classes} classes; labels must lie in [0, {classes - 1}]. "
-            "Fix: count labels from 0, or give the last layer more outputs"
-        )
-
 
 @op(rule="input holds row numbers, int64 or int32; weight is (num_embeddings, embedding_dim)", fix="i.long()")
 def _embedding(input, weight, padding_idx, by_frequency):
@@ -78,7 +66,6 @@ def _embedding(input, weight, padding_idx, by_frequency):
         raise ValueError(f"{input.dtype} row numbers and a weight with {weight.ndim} axes")
 
     places, (count, width) = input.reshape(-1), weight.shape
-    rows = np.empty((len(places), width), weight.dtype)
 
     def dweight(g):
         g = g.reshape(len(places), width)
@@ -89,16 +76,8 @@ def _embedding(input, weight, padding_idx, by_frequency):
             out[padding_idx] = 0
         return out
 
-    def look_up(start, stop):
-        np.take(weight, places[start:stop], 0, rows[start:stop], mode="clip")  # they were checked before
-
-    split(len(places), LOOK_UP_WORK * rows.size, look_up)
+    rows = kernels.find("take_rows", weight)(weight, places)
     return rows.reshape(*input.shape, width), (lambda g: None, dweight)
-
-
-def _some_outside(rows: np.ndarray, count: int) -> bool:
-    """Is a row number outside [0, count)? Read without a sign, negative ones are the largest: one pass."""
-    return rows.size > 0 and rows.dtype.kind == "i" and rows.view(f"u{rows.itemsize}").max() >= count
 
 
 def _shorten_rows(weight: np.ndarray, rows: np.ndarray, max_norm: float, norm_type: float) -> None:
@@ -132,7 +111,7 @@ def embedding(
         raise NotImplementedError("sparse=True: minidl has no sparse gradients. Fix: leave it out")
     if padding_idx is not None and not -len(weight) <= padding_idx < len(weight):
         raise ValueError(f"embedding: padding_idx {padding_idx} for a weight with {len(weight)} rows")
-    if _some_outside(input.array, len(weight)):
+    if some_outside(input.array, len(weight)):
         raise IndexError(
             f"embedding: row numbers {input.array.min()} to {input.array.max()} for a weight with "
             f"{len(weight)} rows. Fix: count from 0, or make num_embeddings larger"
@@ -151,7 +130,8 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
         raise ValueError("one_hot of no labels: how many classes there are is unknown. Fix: give num_classes")
     classes = int(labels.max()) + 1 if num_classes == -1 else num_classes
     check_labels("one_hot", labels, classes)
-    return Tensor((labels[..., None] == np.arange(classes)).astype(np.int64))
+    classes = np.arange(classes, like=labels)
+    return Tensor((labels[..., None] == classes).astype(np.int64))
 
 
 # -- dropout ---------------------------------------------------------------------------------------

@@ -12,10 +12,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from minidl import kernels
+from minidl.devices import device_of, to_host
 from minidl.nn.functional.activations import log_softmax, logsigmoid
-from minidl.nn.functional.layers import check_labels
 from minidl.ops import abs, broadcast_to, exp, where
 from minidl.ops.dtypes import need_float, result_dtype
+from minidl.ops.indexing import check_labels
 from minidl.tensor import ShapeError, Tensor, describe, op, same_dtype
 
 __all__ = [
@@ -63,7 +64,7 @@ def _difference(name: str, input: Tensor, target: Tensor, weight: Tensor | None 
 def _mean_squared_error(input, target):
     d = input - target
     flat, count = d.ravel(), d.size
-    loss = np.array(flat.dot(flat) / count, d.dtype)
+    loss = flat.dot(flat) / d.dtype.type(count)
     return loss, (lambda g: d * (g * (2 / count)), lambda g: d * (g * (-2 / count)))
 
 
@@ -192,7 +193,7 @@ def _pick(logp, labels, share):
     index, counted = np.expand_dims(np.maximum(labels, 0), 1), labels >= 0
 
     def dlogp(g):
-        out = np.zeros(logp.shape, g.dtype)
+        out = np.zeros_like(logp)
         np.put_along_axis(out, index, np.expand_dims(np.where(counted, -g * share, 0), 1), axis=1)
         return out
 
@@ -203,7 +204,7 @@ def _pick(logp, labels, share):
 def _class_weight(name: str, weight: Tensor | None, input: Tensor) -> np.ndarray:
     """(C,), all 1 if there is none."""
     if weight is None:
-        return np.ones(input.shape[1], input.dtype)
+        return np.ones_like(input.array, shape=input.shape[1:2])
     if weight.requires_grad or weight.shape != input.shape[1:2] or weight.dtype != input.dtype:
         given = f"input: {describe(input.array)}, weight: {describe(weight.array)}"
         raise ShapeError(
@@ -235,7 +236,7 @@ def _label_loss(name, logp, target, weight, ignore_index, reduction, smoothing=0
         reduction = "sum" if reduction == "none" else reduction
     labels = _labels(name, logp, target, ignore_index)
     class_weight = _class_weight(name, weight, logp)
-    share = np.append(class_weight, class_weight.dtype.type(0))[labels]  # label -1 takes the last, 0
+    share = np.where(labels >= 0, np.take(class_weight, np.maximum(labels, 0)), class_weight.dtype.type(0))
     loss = _pick(logp, labels, share)
     if smoothing:
         along = Tensor(class_weight.reshape(-1, *[1] * (logp.ndim - 2)))
@@ -272,8 +273,10 @@ def _softmax_cross_entropy(logits, labels):
 
 
 def _are_labels(labels: np.ndarray, shape: tuple[int, ...]) -> bool:
-    """Are these valid class indices (N,) for logits of shape (N, C)?"""
+    """Are these valid class indices (N,) for logits of shape (N, C)? Of a GPU's none is read back."""
     fits = len(shape) == 2 and labels.shape == shape[:1] and labels.dtype == np.int64 and labels.size
+    if device_of(labels) != "cpu":
+        return bool(fits)
     return bool(fits and labels.min() >= 0 and labels.max() < shape[1])
 
 
@@ -429,7 +432,7 @@ def ctc_loss(
             f"ctc_loss(log_probs: {log_probs.shape}, targets: {describe(targets.array)}): targets must be "
             f"whole numbers ({n}, S), or ({target_lengths.sum()},), the sum of target_lengths"
         )
-    labels = _padded(targets.array, target_lengths, blank)
+    labels = _padded(to_host(targets.array), target_lengths, blank)
     check_labels("ctc_loss", labels, classes)
     loss = _ctc(log_probs, labels, input_lengths, target_lengths, blank, zero_infinity)
     return _reduce(loss / Tensor(np.maximum(target_lengths, 1)) if reduction == "mean" else loss, reduction)

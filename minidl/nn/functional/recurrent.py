@@ -52,7 +52,7 @@ def _last_state(h, last, i):
 
     def dh(g):
         last.gradients[i] = g
-        return np.broadcast_to(np.zeros((), g.dtype), h.shape)
+        return np.broadcast_to(np.zeros_like(g, shape=()), h.shape)
 
     return last.states[i], (dh,)
 

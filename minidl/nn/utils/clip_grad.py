@@ -63,7 +63,7 @@ def _norm(x: np.ndarray, p: float) -> np.ndarray:
     """The p-norm of all elements, in their dtype, an array ()."""
     if not x.size and (p < 0 or p == np.inf):
         raise RuntimeError(f"an empty gradient has no norm of order {p}. Fix: leave that parameter out")
-    return np.asarray(np.linalg.norm(x.ravel(), p), x.dtype)
+    return np.asarray(np.linalg.norm(x.ravel(), p), x.dtype, like=x)
 
 
 @np.errstate(all="ignore")

@@ -1,0 +1,99 @@
+"""What a line costs, counted by hand for kernels of a few lines."""
+
+import numpy as np
+import pytest
+
+from minidl.kernels.cuda import simulator
+from minidl.kernels.cuda.driver import cuda, float32, kernel
+from minidl.kernels.cuda.instructions import load4, store4
+
+
+def traced(function, *args, blocks=1, threads=32):
+    return simulator.trace(function, blocks, threads, args)
+
+
+def line_with(report, text):
+    """The counts of the only line that holds this text."""
+    import linecache
+
+    found = [line for (file, n), line in report.lines.items() if text in linecache.getline(file, n)]
+    assert len(found) == 1
+    return found[0]
+
+
+@pytest.mark.parametrize(("stride", "sectors"), [(1, 4), (2, 8), (8, 32)])
+def test_sectors_of_global_memory(stride, sectors):
+    @kernel
+    def read(x, out):
+        i = cuda.threadIdx.x
+        value = x[i * stride]
+        out[i] = value
+
+    report = traced(read, np.zeros(256, np.float32), np.zeros(32, np.float32))
+    assert line_with(report, "value = x").sectors == sectors
+    assert line_with(report, "value = x").coalesced == 4 / sectors
+    assert report.global_bytes == 32 * (sectors + 4)
+
+
+@pytest.mark.parametrize(("pitch", "conflict"), [(32, 32), (33, 1), (34, 2)])
+def test_bank_conflicts_of_a_column(pitch, conflict):
+    size = 32 * pitch
+
+    @kernel
+    def column(x):
+        room = cuda.shared.array(size, float32)
+        i = cuda.threadIdx.x
+        room[i * pitch] = x[i]
+
+    assert line_with(traced(column, np.zeros(32, np.float32)), "room[i").conflict == conflict
+
+
+def test_a_broadcast_is_no_conflict():
+    @kernel
+    def same(x):
+        room = cuda.shared.array(1, float32)
+        if cuda.threadIdx.x == 0:
+            room[0] = x[0]
+        cuda.syncthreads()
+        x[cuda.threadIdx.x] = room[0]
+
+    report = traced(same, np.zeros(32, np.float32))
+    assert line_with(report, "x[cuda.threadIdx.x] = room[0]").conflict == 1
+
+
+def test_wide_accesses_take_four_rounds_and_no_more():
+    @kernel
+    def wide(x):
+        room = cuda.shared.array(128, float32, 16)
+        i = cuda.threadIdx.x * 4
+        a, b, c, d = load4(x, i)
+        store4(room, i, a, b, c, d)
+
+    report = traced(wide, np.zeros(128, np.float32))
+    assert line_with(report, "load4").sectors == 16
+    assert (line_with(report, "store4").rounds, line_with(report, "store4").conflict) == (4, 1)
+
+
+def test_divergence_and_arithmetic():
+    @kernel
+    def work(x):
+        i = cuda.threadIdx.x
+        value = x[i]
+        if i % 4 == 0:
+            value = value * 2 + 1
+        x[i] = value
+
+    report = traced(work, np.zeros(64, np.float32), blocks=1, threads=64)
+    line = line_with(report, "value * 2 + 1")
+    assert (line.warps, line.active, line.flop) == (2, 0.25, 32)
+    assert report.flop == 32 and report.intensity == 32 / (64 * 4 * 2)
+
+
+def test_the_report_can_be_read():
+    @kernel
+    def copy(x, out):
+        out[cuda.threadIdx.x] = x[cuda.threadIdx.x] + 1
+
+    report = traced(copy, np.zeros(32, np.float32), np.zeros(32, np.float32))
+    assert "out[cuda.threadIdx.x] = x" in str(report) and "100% coalesced" in str(report)
+    assert report._repr_html_().count("<tr>") == 2

@@ -1,0 +1,62 @@
+"""Every op of minidl on arrays of the device gives what it gives on the host, forward and backward.
+
+The samples are those of the gradient checks. Where an op's kernel is missing, its test is skipped with that.
+"""
+
+import numpy as np
+import pytest
+
+from minidl.kernels.cuda.array import CudaArray, asarray
+from minidl.tensor import Tensor
+from tests.parity import ours
+from tests.samples import COMPOSED, SAMPLES
+from tests.samples.kinds import Constant, make
+
+SAMPLED = [
+    pytest.param(s, id=f"{name}-{i}") for name, samples in SAMPLES.items() for i, s in enumerate(samples)
+] + [pytest.param(s, id=f"composed-{i}") for i, s in enumerate(COMPOSED)]
+
+
+def inputs(kinds, place, dtype):
+    """Tensors of a sample, on the host or on the device."""
+    rng, tensors = np.random.default_rng(0), []
+    for kind in kinds:
+        array = np.asarray(make(kind, rng, dtype))
+        wants = array.dtype.kind == "f" and not isinstance(kind, Constant)
+        tensors.append(Tensor(place(array)).requires_grad_(wants))
+    return tensors
+
+
+def outputs(result):
+    """The tensors of a result, which may be one, or several."""
+    return [result] if isinstance(result, Tensor) else [t for part in result for t in outputs(part)]
+
+
+def run(call, kinds, place, dtype):
+    """Results and gradients of a sample."""
+    tensors = inputs(kinds, place, dtype)
+    results = outputs(call(ours(), *tensors))
+    for result in results:
+        if result.requires_grad:
+            g = np.random.default_rng(1).normal(size=result.shape).astype(result.dtype)
+            result.backward(Tensor(place(g)), retain_graph=True)
+    return [r.detach() for r in results], [t.grad for t in tensors]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("sample", SAMPLED)
+def test_the_device_gives_what_the_host_gives(sample, dtype):
+    call, *kinds = sample
+    wanted = run(call, kinds, np.array, dtype)
+    try:
+        mine = run(call, kinds, asarray, dtype)
+    except NotImplementedError as error:
+        pytest.skip(str(error))
+    tolerance = {"rtol": 2e-4, "atol": 2e-5} if dtype == "float32" else {"rtol": 1e-7, "atol": 1e-9}
+    for a, b in zip(mine, wanted, strict=True):
+        for x, y in zip(a, b, strict=True):
+            assert (x is None) == (y is None)
+            if x is not None:
+                assert isinstance(x.array, CudaArray)
+                assert (x.dtype, x.shape) == (y.dtype, y.shape)
+                np.testing.assert_allclose(x.array.get(), y.array, **tolerance)
