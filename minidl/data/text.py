@@ -6,7 +6,7 @@ from minidl.data import store
 
 
 def names() -> list[str]:
-    """Return 10,388 first names in alphabetical order: lower case a-z, 2 to 15 letters.
+    """Return 10,388 first names in alphabetical order: lower case a-z, 2 to 13 letters.
 
     Source: US Census 1990 and Grady Ward's Moby Word II. Licence: public domain.
     Raises: DataError if the file is damaged.

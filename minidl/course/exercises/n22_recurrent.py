@@ -594,10 +594,11 @@ NAMES = Exercise(
     ],
     reasoning="""
     The solution has no network. A row that was seen n times and had k kinds of successors keeps n parts of
-    its own counts and asks the next shorter memory for 3k parts. (The rule with k is Ian Witten's and
-    Timothy Bell's, 1991; the 3 was chosen on the validation names.) It beats one RNN of this notebook. The
-    two err differently, so their mean beats both: the average of the three spellers is about 0.06 nats below
-    one of them, and counts in the average gain 0.05 more.
+    its own counts and asks the next shorter memory for 3k parts. (The rule with k is called Witten-Bell,
+    after a paper of 1991; Alistair Moffat had used it before to compress text. The 3 was chosen on the
+    validation names.) It beats one RNN of this notebook. The two err differently, so their mean beats both:
+    the average of the three spellers is about 0.06 nats below one of them, and counts in the average gain
+    0.05 more.
 
     ```python
     def next_letter(prefix):

@@ -260,7 +260,7 @@ def plot_jacobians(linear: dict, tanh: dict) -> plt.Figure:
     panels[0].plot([], [], color=GREY, lw=1.2, label="random, three seeds")
     panels[0].legend(loc="lower left")
     panels[0].set_title("Linear: ρ to the power of T")
-    panels[1].set_title("With tanh: below it")
+    panels[1].set_title("With tanh: below it in the end")
     return fig
 
 
@@ -316,5 +316,5 @@ def plot_surprise(words: list[str], network: list[NDArray], table: list[NDArray]
     panels[0].set_ylabel("surprise (nats)")
     panels[-1].legend(loc="upper right", fontsize=9)
     fig.supxlabel("the letter that came (· is the end)", fontsize=11)
-    fig.suptitle("It knows where a name ends", fontsize=12, fontweight="bold", x=0.01, ha="left")
+    fig.suptitle("Long names: it sees the end coming", fontsize=12, fontweight="bold", x=0.01, ha="left")
     return fig
