@@ -15,7 +15,7 @@ def names() -> list[str]:
 
 
 def pronunciations() -> list[tuple[str, tuple[str, ...]]]:
-    """Return 30,000 English words with their phonemes: ("knight", ("N", "AY", "T")).
+    """Return 30,000 English words with their phonemes: ("light", ("L", "AY", "T")).
 
     Words have 3 to 10 letters a-z and stand in alphabetical order; the 39 phonemes are ARPABET's, without
     stress marks. Source: CMU Pronouncing Dictionary, a drawn part. Licence: BSD-2-Clause.

@@ -121,8 +121,8 @@ GENERAL = Exercise(
 
 def score_gradient(a, h, g):
     """dL/de (S,) for weights a (S,), states h (S, H) and g = dL/dc (H,)."""
-    usefulness = h @ g  # dL/da: how L grows with a little more of each state
-    return a * (usefulness - a @ usefulness)
+    harm = h @ g  # dL/da: how L grows with a little more of each state
+    return a * (harm - a @ harm)
 
 
 def _credit(seed: int, places: int, size: int) -> tuple:
@@ -521,7 +521,7 @@ SPELLER = Exercise(
     reference=build,
     judge=CONTEST.judge,
     hints=[
-        "The notebook's network has some 36,000 weights. You may use 100,000: try"
+        "The notebook's network has some 37,000 weights. You may use 100,000: try"
         " `EncoderDecoder(26, 40, Dot, size=...)`.",
         "The embeddings have 16 numbers, chosen without thought.",
         "Other ideas: the additive or the general score, a second layer in the encoder. The outputs of step"

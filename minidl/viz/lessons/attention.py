@@ -154,7 +154,7 @@ def plot_errors(kinds: Mapping[str, Sequence[np.ndarray]]) -> plt.Figure:
         ax.plot(letters, each.mean(axis=1), color=color, label=name)
         ax.plot(letters, each, marker, color=color, markersize=4)
     ax.set(xlabel="letters in the word", ylabel="phoneme error rate (%)", ylim=(0, None))
-    ax.set_title("One vector: the longer the word, the worse")
+    ax.set_title("The longer the word, the larger the gap")
     ax.legend()
     return fig
 
