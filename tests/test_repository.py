@@ -19,7 +19,7 @@ TOP_LEVEL = {
 }
 LAYERS = (  # a file imports from lower lines or from its own part, never from beside or above
     ("kernels", "scalar", "classic", "progress", "quiet", "part"),
-    ("devices",),
+    ("devices", "cuda"),
     ("writes",),
     ("tensor",),
     ("ops", "autograd"),

@@ -8,18 +8,20 @@ from pathlib import Path
 
 from tests.benchmarks import pairing, report, startup
 from tests.benchmarks.cases import CASES
-from tests.benchmarks.engines import OPERATING, SLOW_TO_BEGIN, TRAINING
+from tests.benchmarks.engines import ON_GPU, OPERATING, SLOW_TO_BEGIN, TRAINING, Engine
 from tests.benchmarks.operations import OPERATIONS
 
 PARTS = ("training", "operations", "startup")
 TURN = 0.02  # seconds that an operation runs for in a turn; there are many of them
 
 
-def training(cases: list[str], engines: list[str], threads: int, rounds: int) -> dict:
+def training(cases: list[str], engines: dict[str, Engine], threads: int, rounds: int) -> dict:
     """Time every training case; print its table while it goes."""
     figures = {}
     for case in cases:
-        candidates = {e: TRAINING[e].candidate(case) for e in engines if case in TRAINING[e].cases}
+        candidates = {
+            name: engine.candidate(case) for name, engine in engines.items() if case in engine.cases
+        }
         results = figures[case] = pairing.compare(candidates, "torch", threads, rounds)
         report.check(results)
         report.add_best(results)
@@ -56,6 +58,13 @@ def engines_at(threads: int, all_threads: list[int]) -> list[str]:
     return [e for e in TRAINING if threads == all_threads[-1] or e not in SLOW_TO_BEGIN]
 
 
+def table(args: argparse.Namespace, threads: int) -> dict[str, Engine]:
+    """The engines that take part, by name."""
+    if args.device == "cuda":
+        return ON_GPU
+    return {name: TRAINING[name] for name in args.engines or engines_at(threads, args.threads)}
+
+
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("--parts", nargs="+", choices=PARTS, help="default: all; with --cases, training")
@@ -63,6 +72,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--engines", nargs="+", choices=list(TRAINING), help="default: all; with --cases, minidl and torch"
     )
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="cuda: training cases only")
     parser.add_argument("--operations", metavar="WORD", help="only operations with this word in their name")
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--rounds", type=int, default=10)
@@ -70,6 +80,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--output", type=Path, help="write the figures to this JSON file")
     parser.add_argument("--picture", type=Path, help="draw the training cases into this PNG file")
     args = parser.parse_args()
+    if args.device == "cuda":
+        args.parts, args.threads = ["training"], [1]
     if args.operations and not args.parts:
         args.parts = ["operations"]
     args.parts = args.parts or (["training"] if args.cases else list(PARTS))
@@ -94,10 +106,7 @@ def main() -> None:
         print(f"{t} thread{'s' * (t > 1)}: peak {flops:.0f} GFLOP/s float32, copy {copied:.0f} GB/s")
     print()
     if "training" in args.parts:
-        figures["training"] = {
-            t: training(args.cases, args.engines or engines_at(t, args.threads), t, args.rounds)
-            for t in args.threads
-        }
+        figures["training"] = {t: training(args.cases, table(args, t), t, args.rounds) for t in args.threads}
     if "operations" in args.parts:
         figures["operations"] = {
             t: operations(names, t, max(3, args.rounds // 2), figures["limits"][t]["flops"])

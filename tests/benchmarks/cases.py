@@ -70,14 +70,15 @@ def training_step(m, model, optimizer, loss, x, y):
     model, x = prepared(m, model, m.tensor(x))
     y = m.tensor(y)
 
-    def step():
+    def work():
         optimizer.zero_grad()
         value = loss(model(x), y)
         value.backward()
         optimizer.step()
-        return value.item()
+        return value
 
-    return step
+    work = m.recorded(work) if hasattr(m, "recorded") else work
+    return lambda: work().item()
 
 
 @case

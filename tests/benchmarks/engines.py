@@ -16,20 +16,41 @@ ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": 
 """glibc then keeps large arrays that were freed for the next ones, as minidl has it do. Ignored elsewhere."""
 
 
-def ours():
-    """minidl as a learner uses it."""
+def ours(device: str = "cpu", graph: bool = False):
+    """minidl as a learner uses it; on the GPU also with each step replayed as a CUDA graph."""
+    import minidl
     from tests.parity import ours
 
-    return ours()
+    m = ours()
+    minidl.device(device).__enter__()  # new tensors are made there, in this process
+    if graph:
+        m.recorded = _recorded
+    return m
 
 
-def torch(channels_last: bool = False, fused: bool = False, compiled: bool = False):
+def _recorded(work):
+    """The work as a graph: what it returns lies in the same memory after each replay."""
+    from minidl.kernels.cuda import graphs
+
+    kept = []
+    graph = graphs.graph_of(lambda: kept.append(work()))
+
+    def replay():
+        graph.replay()
+        return kept[-1]
+
+    return replay
+
+
+def torch(channels_last: bool = False, fused: bool = False, compiled: bool = False, device: str = "cpu"):
     """PyTorch eager; with memory in channels-last order, a fused optimiser, or the whole model compiled."""
     import torch as library
 
     from tests.parity import theirs
 
     m = theirs()
+    library.set_default_device(device)
+    library.backends.cuda.matmul.allow_tf32 = library.backends.cudnn.allow_tf32 = False
     library.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))  # after theirs(), which sets 1 for the tests
     if fused:
         names = ("SGD", "Adam", "AdamW")
@@ -87,6 +108,14 @@ TRAINING = {
     "micrograd": Engine(partial(peer, "by_micrograd"), {}, {}, ("xor",)),
 }
 """Name in tables -> engine of the training cases. "torch" is PyTorch as it comes."""
+
+ON_GPU = {
+    "minidl": Engine(partial(train, ours), {"device": "cuda"}),
+    "minidl graph": Engine(partial(train, ours), {"device": "cuda", "graph": True}, {}, _NETWORKS),
+    "torch": Engine(partial(train, torch), {"device": "cuda"}),
+    "torch fused": Engine(partial(train, torch), {"device": "cuda", "fused": True}),
+}
+"""Engines of the training cases with everything in a GPU's memory, in plain float32."""
 
 OPERATING = {
     "minidl": Engine(partial(operate, ours)),

@@ -339,9 +339,9 @@ def test_conversions_that_are_refused_say_why():
     with pytest.raises(NotImplementedError, match="float16"):
         model.type(np.float16)
     assert model[0].weight.grad is not None
-    with pytest.raises(RuntimeError, match="numba-cuda"):
+    with pytest.raises(RuntimeError, match="CUDA: "):
         mlp().cuda()
-    with pytest.raises(RuntimeError, match="numba-cuda"):
+    with pytest.raises(RuntimeError, match="CUDA: "):
         mlp().to("cuda:0")
     with pytest.raises(TypeError, match="floating-point dtypes, not int64"):
         mlp().to(minidl.int64)

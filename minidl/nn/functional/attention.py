@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from minidl import kernels
+from minidl.devices import device_of
 from minidl.nn.functional.layers import dropout
 from minidl.ops import ones
 from minidl.ops.dtypes import need_float
@@ -35,7 +36,8 @@ def _attention(query, key, value, attn_mask, dropout_p, scale, is_causal, learne
     keep = None
     if dropout_p:
         batch = np.broadcast_shapes(query.shape[:-2], key.shape[:-2])
-        keep = dropout(ones(*batch, query.shape[-2], key.shape[-2], dtype=query.dtype), dropout_p).array
+        shape = *batch, query.shape[-2], key.shape[-2]
+        keep = dropout(ones(shape, dtype=query.dtype, device=device_of(query)), dropout_p).array
     given = query, key, value, bias, keep, scale, is_causal
     kept = kernels.find("attention", query)(*given)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 
 import numpy as np
@@ -145,9 +146,11 @@ def _drop(input: Tensor, p: float, training: bool, inplace: bool, shape: tuple[i
     if not training or p == 0:
         return input
     need_float(input, "dropout")
+    if input.device == "cuda":
+        on_gpu = importlib.import_module("minidl.kernels.cuda.dropout")
+        return input * Tensor(on_gpu.keep_mask(shape, p, input.dtype, random_generator().integers(2**63)))
     kept = random_generator().random(shape, np.float32) >= p
-    one = input.dtype.type(1)
-    return input * Tensor(np.multiply(kept, one / input.dtype.type(1 - p or 1)))
+    return input * Tensor(np.multiply(kept, 1 / input.dtype.type(1 - p or 1)))
 
 
 def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:

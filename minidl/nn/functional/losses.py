@@ -269,7 +269,12 @@ def nll_loss(
 @op
 def _softmax_cross_entropy(logits, labels):
     loss, dlogits = kernels.find("softmax_cross_entropy", logits)(logits, labels)
-    return loss, (lambda g: dlogits if g == 1 else dlogits * g, lambda g: None)
+    return loss, (lambda g: _times(dlogits, g), lambda g: None)
+
+
+def _times(dlogits, g):
+    """dlogits * g. Usually g is 1, and to multiply is a waste; but to ask a GPU for g is to wait for it."""
+    return dlogits if device_of(g) == "cpu" and g == 1 else dlogits * g
 
 
 def _are_labels(labels: np.ndarray, shape: tuple[int, ...]) -> bool:

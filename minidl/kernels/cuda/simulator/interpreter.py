@@ -131,9 +131,12 @@ class Program:
 
     def statement(self, node: ast.stmt) -> Callable[[Frame, Mask], Mask]:
         make = getattr(self, f"on_{type(node).__name__}", None)
-        if make is None:
-            raise self.unknown(node)
-        return make(node)
+        try:
+            if make is None:
+                raise self.unknown(node)
+            return make(node)
+        except KernelError as error:  # it may stand in a branch that is never taken
+            return functools.partial(_fail, str(error))
 
     def unknown(self, node: ast.AST) -> KernelError:
         return KernelError(
@@ -441,6 +444,10 @@ class Program:
             raise self.unknown(node)
         inner = program(function)
         return lambda machine, mask, *values: inner.run(machine, mask, values)
+
+
+def _fail(message: str, frame: Frame, mask: Mask):
+    raise KernelError(message)
 
 
 # -- loops ---------------------------------------------------------------------------------------------
