@@ -20,8 +20,8 @@ from minidl.serialization import load, save  # noqa: F401
 from minidl.tensor import ShapeError, Tensor, enable_grad, is_grad_enabled, no_grad, trace  # noqa: F401
 
 _LAZY = (
-    "autograd", "classic", "cuda", "data", "instruments", "kernels", "nn", "optim", "progress", "scalar", "testing",
-    "train", "viz",
+    "autograd", "classic", "cuda", "data", "instruments", "kernels", "nn", "optim", "progress", "scalar",
+    "testing", "train", "viz",
 )  # fmt: skip
 
 

@@ -9,7 +9,8 @@ from types import ModuleType
 
 PAGES = (
     "nn", "nn.functional", "nn.init", "nn.utils", "nn.utils.rnn", "optim", "optim.lr_scheduler",
-    "optim.swa_utils", "data", "train", "testing", "autograd", "cuda", "instruments", "viz", "scalar", "classic",
+    "optim.swa_utils", "data", "train", "testing", "autograd", "cuda", "instruments", "viz", "scalar",
+    "classic",
 )  # fmt: skip
 """The modules whose public names are the engine; where a name is written is an implementation detail."""
 

@@ -146,7 +146,7 @@ class MultiheadAttention(Module):
         """x with the learned position and that of zeros behind its last one."""
         n, h, _, d = x.shape
         extra = [] if bias is None else [bias.reshape(1, h, 1, d).expand(n, h, 1, d)]
-        extra += [zeros(n, h, 1, d, dtype=x.dtype)] * self.add_zero_attn
+        extra += [zeros(n, h, 1, d, device=x.device, dtype=x.dtype)] * self.add_zero_attn
         return cat([x, *extra], dim=2) if extra else x
 
     def _mask(self, attn_mask: Tensor | None, key_padding_mask: Tensor | None, q: Tensor) -> Tensor | None:
@@ -159,7 +159,9 @@ class MultiheadAttention(Module):
             masks.append(_additive(key_padding_mask, q.dtype)[..., None, None, :])
         extra = (self.bias_k is not None) + self.add_zero_attn
         if extra:
-            masks = [cat([m, zeros(*m.shape[:-1], extra, dtype=m.dtype)], dim=-1) for m in masks]
+            masks = [
+                cat([m, zeros(*m.shape[:-1], extra, device=m.device, dtype=m.dtype)], dim=-1) for m in masks
+            ]
         return sum(masks[1:], masks[0]) if masks else None
 
     def _check(self, *inputs: Tensor | None) -> None:

@@ -51,7 +51,7 @@ class _Recurrent(Module):
     def _states(self, x: Tensor, hx, *shapes: tuple[int, ...]) -> list[Tensor]:
         """The initial states hx, which must have these shapes; zeros for None."""
         if hx is None:
-            return [zeros(shape, dtype=x.dtype) for shape in shapes]
+            return [zeros(shape, device=x.device, dtype=x.dtype) for shape in shapes]
         given = list(hx) if len(shapes) > 1 and isinstance(hx, (tuple, list)) else [hx]
         found = [t.shape if isinstance(t, Tensor) else type(t).__name__ for t in given]
         if found != list(shapes):

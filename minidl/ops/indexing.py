@@ -317,7 +317,7 @@ def index_select(input, dim, index):
     _check_places(index, x.shape[axis])
     if index.ndim > 1:
         raise ValueError(f"index has {index.ndim} axes")
-    picks = (*(ALL,) * axis, index.reshape(-1))
+    picks = _beside((*(ALL,) * axis, index.reshape(-1)), x)
     out = _pick(x, picks)
     along, picked = x.shape, out.shape
 

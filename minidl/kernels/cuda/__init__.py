@@ -2,6 +2,8 @@
 
     array.py, functions.py ...    CudaArray: NumPy's functions for arrays in the GPU's memory
     products.py, softmax.py ...   one file a family of kernels: device code, and host functions that launch it
+    tiles.py, pointwise.py ...    what families share: tiles of a product, functions of single elements
+    checks.py, benchmark.py       every kernel against the reference, and beside the maker's own
     driver.py                     `@kernel`, and the one door to the GPU: launches, streams, what is missing
     language.py                   the words in which kernels are written: types, `cuda`, `@device`
     compiling.py                  Python -> PTX -> machine code, kept on disk

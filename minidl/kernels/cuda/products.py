@@ -1,270 +1,315 @@
-"""Matrix products.
-
-    grid: tiles of columns, tiles of rows, matrices of the batch times parts of K
-    block: see `tiles.py`
+"""Matrix products: which kernel, which tiles, how many parts. The kernels are in gemm.py and tf32.py.
 
 A product of two large matrices keeps every multiprocessor busy with tiles of 128 x 128. Smaller ones have too
 few of those, so their tiles are 64 x 64; and where even these are few but K is long (gradients of weights),
 blocks share a tile, each sums up a part of K, and a second kernel adds the parts, always in the same order.
 
 Operands may be transposed: a tile is loaded either way round, so nothing is copied. What else is not packed
-(slices of columns, say) is packed first. Other types than float32 have a plain tiled kernel.
+(slices of columns, say) is packed first. A batch times one matrix is one tall matrix times it.
+
+All this depends on shapes, strides and types only, and a model asks for the same ones in every step. So a
+plan is made once and kept.
 """
 
 import functools
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
-from minidl.kernels.cuda import driver, reductions
-from minidl.kernels.cuda.array import CudaArray, contiguous, copy_into, empty, zeros
-from minidl.kernels.cuda.driver import SCALARS, Scalar, cuda, float32, int32, kernel
-from minidl.kernels.cuda.instructions import load, store, store4, udiv
-from minidl.kernels.cuda.tiles import DEPTH, PATCH, multiply_tiles, threads_of, tile_loader
+from minidl.kernels.cuda import driver, gemm, tf32, tiles
+from minidl.kernels.cuda.array import CudaArray, copy_into, empty, packed_strides, zeros
+from minidl.kernels.cuda.driver import SCALARS
 
-__all__ = ["matmul"]
+__all__ = ["allow_tf32", "linear", "matmul"]
 
-LARGE, SMALL = 128, 64
-"""Rows and columns of a tile."""
-PART = 256
+allow_tf32 = False
+"""May float32 factors be rounded to 10 bits of mantissa, for tensor cores? `products.allow_tf32 = True`."""
+
+TILES = {64: 0.85, 128: 1.0}
+"""Tiles, and how fast they are if there is enough to do: small ones read each number twice as often."""
+FULL = 16
+"""Warps that a multiprocessor has room for, at 128 registers a thread."""
+FILL = 24
+"""Steps of k in whose time a block loads its first tile and writes its last."""
+PART = 128
 """Steps along k that are worth a block of their own."""
-SIDE = 16
-"""Rows and columns of a tile of the plain kernel."""
+PASS, LAUNCH = 40, 500_000
+"""Multiply-adds in the time in which a number passes through memory, and in that of one more launch."""
+THREADS = 256
+"""Threads in a block of `sum_kernel`."""
+MOST = 2**31 - 4096
+"""Numbers in an array: their places, and those of the threads after the last one, are int32."""
 
 
-# -- float32 -------------------------------------------------------------------------------------------
+# -- how the work is cut -------------------------------------------------------------------------------
 
 
-@functools.cache
-def product_kernel(rows: int, columns: int, along_k: tuple[bool, bool], wide: tuple[bool, bool, bool]):
-    """The kernel for a tile size and a layout.
-
-    along_k: do neighbours of a, of b differ in k?  wide: may a, b and the result be accessed four at a time?
-    """
-    threads, warps = threads_of(rows, columns), columns // PATCH[1]
-    first_a, fetch_a, put_a, pieces_a = tile_loader(rows, threads, along_k[0], wide[0])
-    first_b, fetch_b, put_b, pieces_b = tile_loader(columns, threads, along_k[1], wide[1])
-    a_along_k, b_along_k = along_k
-    multiply = multiply_tiles(rows, columns)
-    half_a, half_b = DEPTH * rows, DEPTH * columns
-    both_a, both_b = 2 * half_a, 2 * half_b
-    patch_rows, patch_columns = PATCH
-    write = writer(wide[2])
-
-    @kernel(launch_bounds=(threads, 2))
-    def product(a, b, out, m, n, depth, parts, part, batch_a, batch_b):
-        left = cuda.shared.array(both_a, float32, 16)
-        right = cuda.shared.array(both_b, float32, 16)
-        acc = cuda.local.array((8, 8), float32)
-        x = cuda.local.array(8, float32)
-        y = cuda.local.array(8, float32)
-        next_a = cuda.local.array((pieces_a, 4), float32)
-        next_b = cuda.local.array((pieces_b, 4), float32)
-        t = int32(cuda.threadIdx.x)
-        warp, lane = int32(t // int32(32)), int32(t % int32(32))
-        i = int32((warp // warps) * patch_rows + (lane // 8) * 4)
-        j = int32((warp % warps) * patch_columns + (lane % 8) * 4)
-        row0, column0 = int32(cuda.blockIdx.y * rows), int32(cuda.blockIdx.x * columns)
-        z = int32(cuda.blockIdx.z)
-        matrix = int32(udiv(z, parts))
-        k = int32((z - matrix * parts) * part)
-        stop = int32(min(k + part, depth))
-        place_a, k_a = first_a(t)
-        place_b, k_b = first_b(t)
-        place_a, k_a = int32(place_a + row0), int32(k_a + k)
-        place_b, k_b = int32(place_b + column0), int32(k_b + k)
-        step_a, step_b = int32(depth if a_along_k else m), int32(depth if b_along_k else n)
-        at_a = int32(matrix * batch_a + (place_a * depth + k_a if a_along_k else k_a * m + place_a))
-        at_b = int32(matrix * batch_b + (place_b * depth + k_b if b_along_k else k_b * n + place_b))
-        move_a, move_b = int32(DEPTH if a_along_k else DEPTH * m), int32(DEPTH if b_along_k else DEPTH * n)
-        for p in range(8):
-            for q in range(8):
-                acc[p, q] = float32(0)
-        fetch_a(next_a, a, at_a, place_a, k_a, m, stop, step_a)
-        fetch_b(next_b, b, at_b, place_b, k_b, n, stop, step_b)
-        put_a(next_a, left, 0, t)
-        put_b(next_b, right, 0, t)
-        cuda.syncthreads()
-        begin_a, begin_b = int32(0), int32(0)
-        while k < stop:
-            k = int32(k + DEPTH)
-            k_a, k_b = int32(k_a + DEPTH), int32(k_b + DEPTH)
-            at_a, at_b = int32(at_a + move_a), int32(at_b + move_b)
-            if k < stop:
-                fetch_a(next_a, a, at_a, place_a, k_a, m, stop, step_a)
-                fetch_b(next_b, b, at_b, place_b, k_b, n, stop, step_b)
-            multiply(acc, x, y, left, right, begin_a + i, begin_b + j)
-            begin_a, begin_b = int32(begin_a ^ half_a), int32(begin_b ^ half_b)
-            if k < stop:
-                put_a(next_a, left, begin_a, t)
-                put_b(next_b, right, begin_b, t)
-            cuda.syncthreads()
-        write(acc, out, z * m * n, row0 + i, column0 + j, m, n)
-
-    return product
-
-
-@functools.cache
-def writer(wide: bool):
-    """Device code that writes a thread's 8 x 8 numbers: rows i ... i + 3 and i + 16 ..., columns likewise."""
-
-    @driver.device
-    def write(acc, out, begin, i, j, m, n):
-        for p in range(8):
-            r = int32(i + (p // 4) * 16 + p % 4)
-            if r < m:
-                for half in range(2):
-                    c = int32(j + half * 32)
-                    at = int32(begin + r * n + c)
-                    if wide:
-                        if c < n:
-                            q = 4 * half
-                            store4(out, at, acc[p, q], acc[p, q + 1], acc[p, q + 2], acc[p, q + 3])
-                    else:
-                        for e in range(4):
-                            if c + e < n:
-                                store(out, at + e, acc[p, 4 * half + e])
-
-    return write
-
-
-# -- other types ---------------------------------------------------------------------------------------
-
-
-@functools.cache
-def plain_kernel(number: Scalar, along_k: tuple[bool, bool]):
-    """A thread for each number of the result, tiles of 16 x 16."""
-    a_along_k, b_along_k = along_k
-    size = SIDE * SIDE
-
-    @kernel
-    def plain_product(a, b, out, m, n, depth, batch_a, batch_b):
-        left = cuda.shared.array(size, number)
-        right = cuda.shared.array(size, number)
-        x, y, z = int32(cuda.threadIdx.x), int32(cuda.threadIdx.y), int32(cuda.blockIdx.z)
-        row, column = int32(cuda.blockIdx.y * SIDE + y), int32(cuda.blockIdx.x * SIDE + x)
-        begin_a, begin_b = int32(z * batch_a), int32(z * batch_b)
-        total = number(0)
-        for k0 in range(0, depth, SIDE):
-            k = int32(k0 + x)
-            value = number(0)
-            if row < m and k < depth:
-                value = load(a, begin_a + (row * depth + k if a_along_k else k * m + row))
-            store(left, y * SIDE + x, value)
-            k = int32(k0 + y)
-            value = number(0)
-            if column < n and k < depth:
-                value = load(b, begin_b + (column * depth + k if b_along_k else k * n + column))
-            store(right, y * SIDE + x, value)
-            cuda.syncthreads()
-            for step in range(SIDE):
-                total += load(left, y * SIDE + step) * load(right, step * SIDE + x)
-            cuda.syncthreads()
-        if row < m and column < n:
-            store(out, (z * m + row) * n + column, total)
-
-    return plain_product
-
-
-# -- on the host ---------------------------------------------------------------------------------------
-
-
-class Operand(NamedTuple):
-    """A batch of matrices: packed, as it lies or transposed; `batch`: numbers from one to the next, or 0."""
-
-    array: CudaArray
-    transposed: bool
-    batch: int
-
-
-def operand(x: CudaArray, lead: tuple[int, ...]) -> Operand:
-    """A factor of a product with these leading axes, copied only if its layout is neither of the two."""
-    rows, columns = x.shape[-2:]
-    own = x.shape[:-2]
-    if math.prod(own) > 1 and (own != lead or 0 in x.strides[: len(own)]):  # broadcast along some axes only
-        x, own = contiguous(np.broadcast_to(x, (*lead, rows, columns))), lead
-    if math.prod(own) == 1:
-        x = x.reshape(rows, columns)
-    flipped = x.swapaxes(-1, -2)
-    if not x.flags.c_contiguous and flipped.flags.c_contiguous:
-        return Operand(flipped, True, 0 if x.ndim == 2 else rows * columns)
-    return Operand(contiguous(x), False, 0 if x.ndim == 2 else rows * columns)
-
-
-def _is_wide(x: CudaArray, row: int) -> bool:
-    return row % 4 == 0 and x.offset % 16 == 0
-
-
-def _tiles(m: int, n: int, tile: int) -> int:
+def _blocks(m: int, n: int, tile: int) -> int:
     return -(-m // tile) * -(-n // tile)
 
 
-def plan(m: int, n: int, k: int, batch: int, multiprocessors: int) -> tuple[int, int]:
-    """The tile, and into how many parts K is cut, so that the multiprocessors have something to do."""
-    if _tiles(m, n, LARGE) * batch >= multiprocessors:
-        return LARGE, 1
-    blocks = _tiles(m, n, SMALL) * batch
-    return SMALL, max(1, min(2 * multiprocessors // blocks, k // PART))
+def _cost(m: int, n: int, k: int, batch: int, multiprocessors: int, tile: int, parts: int) -> float:
+    """An estimate of the time, in multiply-adds of one multiprocessor.
+
+    Each scheduler needs some warps to hide waiting: w of them reach about w / (w + 3) of the peak.
+    """
+    blocks = _blocks(m, n, tile) * batch * parts
+    in_turn = -(-blocks // multiprocessors)
+    warps = min(in_turn * tiles.threads_of(tile, tile) // 32, FULL)
+    work = in_turn * tile * tile * (k / parts + FILL) / (TILES[tile] * warps / (warps + 3))
+    if parts == 1:
+        return work
+    return work + PASS * (2 * parts + 1) * m * n * batch / multiprocessors + LAUNCH
 
 
-def _product_float32(a: Operand, b: Operand, out: CudaArray, m: int, n: int, k: int, batch: int) -> None:
-    tile, parts = plan(m, n, k, batch, driver.device_properties().multiprocessors)
-    part = -(-k // parts // DEPTH) * DEPTH
-    parts = -(-k // part)
-    along_k = (not a.transposed, b.transposed)
-    wide = (
-        _is_wide(a.array, k if along_k[0] else m),
-        _is_wide(b.array, k if along_k[1] else n),
-        _is_wide(out, n),
-    )
-    target = out if parts == 1 else empty((batch, parts, m, n), np.float32)
-    grid = (-(-n // tile), -(-m // tile), batch * parts)
-    product_kernel(tile, tile, along_k, wide)[grid, threads_of(tile, tile)](
-        a.array, b.array, target, m, n, k, parts, part, a.batch, b.batch
-    )
-    if parts > 1:
-        copy_into(reductions.reduce("add", target, (1,), False).reshape(out.shape), out)
+@functools.lru_cache(4096)
+def cut(m: int, n: int, k: int, batch: int, multiprocessors: int) -> tuple[int, int]:
+    """(tile, parts of K) that should take the least time.
+
+    >>> cut(4096, 4096, 4096, 1, 132), cut(64, 64, 8192, 1, 132)
+    ((128, 1), (64, 64))
+    """
+    ways = [(tile, 1) for tile in TILES]
+    for tile in TILES:
+        few = _blocks(m, n, tile) * batch < 2 * multiprocessors
+        for parts in (2, 4, 8, 16, 32, 64):
+            if few and k >= parts * PART and batch * parts * m * n <= MOST:
+                ways.append((tile, parts))
+    return min(ways, key=lambda way: _cost(m, n, k, batch, multiprocessors, *way))
 
 
-def _product(a: CudaArray, b: CudaArray, out: CudaArray) -> None:
-    """out (..., M, N) = a (..., M, K) b (..., K, N); out is packed and not empty, K is not 0."""
+# -- how operands lie ----------------------------------------------------------------------------------
+
+
+class Operand(NamedTuple):
+    """A batch of matrices as a kernel reads it.
+
+    turned: do the matrices lie transposed?  batch: numbers from one to the next, 0 for one matrix.
+    packed: must it be copied first, broadcast to `shape`?
+    """
+
+    turned: bool
+    batch: int
+    packed: bool
+    shape: tuple[int, ...]
+
+
+def _operand(shape: tuple, strides: tuple, lead: tuple, itemsize: int) -> Operand:
+    """A factor of a product with these leading axes, copied only if its layout is neither of the two."""
+    own, (rows, columns) = shape[:-2], shape[-2:]
+    if math.prod(own) == 1:
+        own = shape = ()
+    elif own != lead:  # broadcast along some axes only
+        return Operand(False, rows * columns, True, (*lead, rows, columns))
+    shape = (*own, rows, columns)
+    batch = rows * columns if own else 0
+    lies = _lies(own, (rows, columns), strides, itemsize)
+    turned = _lies(own, (columns, rows), (*strides[:-2], strides[-1], strides[-2]), itemsize)
+    if turned and (not lies or (columns == 1 and not own)):  # a column is a row, and has neighbours
+        return Operand(True, batch, False, shape)
+    return Operand(False, batch, not lies, shape)
+
+
+def _lies(own: tuple, matrix: tuple, strides: tuple, itemsize: int) -> bool:
+    """Are these the strides of a packed array? Those of axes of length 1 say nothing."""
+    shape = (*own, *matrix)
+    wanted = packed_strides(shape, itemsize)
+    return all(n == 1 or s == w for n, s, w in zip(shape, strides[-len(shape) :], wanted, strict=True))
+
+
+def _flat(x: CudaArray, operand: Operand) -> CudaArray:
+    """The numbers of a factor in the order in which a kernel reads them."""
+    if operand.packed:
+        x = np.broadcast_to(x.reshape(operand.shape) if len(operand.shape) < x.ndim else x, operand.shape)
+        x = x.copy()
+    return x if x.packed else CudaArray(x.memory, x.dtype, (x.size,), None, x.offset)
+
+
+# -- plans ---------------------------------------------------------------------------------------------
+
+
+class Epilogue(NamedTuple):
+    """What is done to a product before it is written."""
+
+    biased: bool = False
+    activation: str | None = None
+
+
+class Plan(NamedTuple):
+    """Kernels and their numbers. partial: how many numbers `run` leaves for `finish`; 0: it writes out."""
+
+    a: Operand
+    b: Operand
+    run: Callable[..., None]
+    rest: tuple[int, ...]
+    biased: bool
+    partial: int
+    finish: Callable[..., None] | None
+    finish_rest: tuple[int, ...]
+
+
+class Given(NamedTuple):
+    """An array as far as plans depend on it."""
+
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    aligned: bool
+
+
+def _given(x: CudaArray) -> Given:
+    return Given(x.shape, x.strides, x.offset % 16 == 0)
+
+
+@functools.lru_cache(4096)
+def _plan(
+    a: Given, b: Given, out: Given, dtype: np.dtype, epilogue: Epilogue, multiprocessors: int, rounded: bool
+) -> Plan:
+    """How to compute out (..., M, N) = f(a b + bias). Nothing is empty."""
     lead, (m, n), k = out.shape[:-2], out.shape[-2:], a.shape[-1]
-    batch, left, right = math.prod(lead), operand(a, lead), operand(b, lead)
-    if right.batch == 0 and batch > 1 and not left.transposed and left.batch:  # one tall matrix
-        m, batch, left = m * batch, 1, Operand(left.array, False, 0)
-    if a.dtype == np.float32:
-        _product_float32(left, right, out, m, n, k, batch)
-        return
-    grid = (-(-n // SIDE), -(-m // SIDE), batch)
-    plain_kernel(SCALARS[a.dtype], (not left.transposed, right.transposed))[grid, (SIDE, SIDE)](
-        left.array, right.array, out, m, n, k, left.batch, right.batch
-    )
+    left = _operand(a.shape, a.strides, lead, dtype.itemsize)
+    right = _operand(b.shape, b.strides, lead, dtype.itemsize)
+    batch = math.prod(lead)
+    if left.batch and not right.batch and not left.turned:  # one tall matrix
+        m, batch, left = m * batch, 1, left._replace(batch=0)
+    along_k = (not left.turned, right.turned)
+    if dtype == np.float32:
+        wide = (
+            (k if along_k[0] else m) % 4 == 0 and (a.aligned or left.packed),
+            (k if along_k[1] else n) % 4 == 0 and (b.aligned or right.packed),
+            n % 4 == 0 and out.aligned,
+        )
+        sizes = (m, n, k, batch, multiprocessors)
+        return _plan_float32(left, right, sizes, along_k, wide, epilogue, rounded and wide[0] and wide[1])
+    run = gemm.plain_kernel(SCALARS[dtype], along_k, *epilogue)
+    run = run[_blocks(m, n, gemm.SIDE) * batch, (gemm.SIDE, gemm.SIDE)]
+    return Plan(left, right, run, (m, n, k, left.batch, right.batch), epilogue.biased, 0, None, ())
 
 
-def matmul(a: CudaArray, b: CudaArray, out: CudaArray | None = None) -> CudaArray:
+def _plan_float32(left, right, sizes, along_k, wide, epilogue: Epilogue, tensor_cores: bool) -> Plan:
+    """The tile, the parts of K, and whether the epilogue is a kernel of its own."""
+    m, n, k, batch, _ = sizes
+    tile, parts = cut(*sizes)
+    part = -(-k // parts // tf32.DEPTH) * tf32.DEPTH
+    parts = -(-k // part)
+    apart = parts > 1 or (tensor_cores and epilogue.activation is not None)
+    now, later = (Epilogue(), epilogue) if apart else (epilogue, Epilogue())
+    blocks = _blocks(m, n, tile) * batch * parts
+    if tensor_cores:
+        run = tf32.product_kernel(tile, along_k, now.biased)[blocks, tf32.threads_of(tile)]
+    else:
+        run = gemm.product_kernel(tile, along_k, wide, *now)[blocks, tiles.threads_of(tile, tile)]
+    size = batch * m * n
+    finish = gemm.sum_kernel(*later)[-(-size // THREADS), THREADS] if apart else None
+    rest = (m, n, k, parts, part, left.batch, right.batch)
+    return Plan(left, right, run, rest, now.biased, size * parts * apart, finish, (m * n, n, parts, size))
+
+
+def _multiply(a, b, bias, out: CudaArray, activation: str | None, rounded: bool) -> None:
+    """out (..., M, N) = f(a (..., M, K) b (..., K, N) + bias (N)); out is packed, nothing is empty."""
+    _check_size("a product", a, b, out)
+    device = driver.device_properties()
+    rounded = rounded and device.capability >= tf32.CAPABILITY
+    epilogue = Epilogue(bias is not None, activation)
+    plan = _plan(_given(a), _given(b), _given(out), a.dtype, epilogue, device.multiprocessors, rounded)
+    target = empty((plan.partial,), out.dtype) if plan.partial else out
+    bias = 0 if bias is None else bias
+    plan.run(_flat(a, plan.a), _flat(b, plan.b), bias if plan.biased else 0, target, *plan.rest)
+    if plan.finish is not None:
+        plan.finish(target, bias, out, *plan.finish_rest)
+
+
+# -- functions for CudaArray ---------------------------------------------------------------------------
+
+
+def matmul(a: CudaArray, b: CudaArray, out: CudaArray | None = None, tf32: bool | None = None) -> CudaArray:
     """`np.matmul`: (..., M, K), (..., K, N) -> (..., M, N); a vector is one row (left) or column (right).
+
+    Args:
+        tf32: may float32 factors be rounded for tensor cores (10 bits of mantissa)? None: as `allow_tf32`
+            says. They are used from compute capability 8.0 on, for factors with rows of 4 n numbers.
 
     Raises:
         ValueError: shapes that do not fit. TypeError: operands of different types, or booleans.
     """
-    if a.dtype != b.dtype or a.dtype == np.bool_:
-        raise TypeError(
-            f"matmul of {a.dtype} and {b.dtype}: both must be numbers of one type. Fix: x.astype(...)"
-        )
-    if not a.ndim or not b.ndim:
-        raise ValueError("matmul: an operand has no axis. Fix: use * for numbers")
-    left, right = (a[None] if a.ndim == 1 else a), (b[:, None] if b.ndim == 1 else b)
-    if left.shape[-1] != right.shape[-2]:
-        raise ValueError(f"matmul of {a.shape} and {b.shape}: inner sizes must agree")
-    lead = np.broadcast_shapes(left.shape[:-2], right.shape[:-2])
-    shape = (*lead, left.shape[-2], right.shape[-1])
-    result = zeros(shape, a.dtype) if not left.shape[-1] else empty(shape, a.dtype)
-    if result.size and left.shape[-1]:
-        _product(left, right, result)
-    result = result[..., 0] if b.ndim == 1 else result
-    result = (result[..., 0] if b.ndim == 1 else result[..., 0, :]) if a.ndim == 1 else result
-    if out is None:
+    _check("matmul", a, b)
+    matrices, shape = _shapes(a.shape, b.shape)
+    if out is not None and out.shape != shape:
+        raise ValueError(f"matmul of {a.shape} and {b.shape} into {out.shape}: out must be {shape}")
+    direct = out is not None and _is_target(out, a, b)
+    result = out if direct else empty(shape, a.dtype)
+    if not a.shape[-1]:
+        result.fill(0)
+    elif result.size:
+        left, right = (a[None] if a.ndim == 1 else a), (b[:, None] if b.ndim == 1 else b)
+        to = result if matrices == shape else result.reshape(matrices)
+        _multiply(left, right, None, to, None, allow_tf32 if tf32 is None else tf32)
+    if out is None or direct:
         return result
     copy_into(result, out)
     return out
+
+
+@functools.lru_cache(4096)
+def _shapes(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """(the shape of a product with vectors as matrices, the shape that `np.matmul` gives it)."""
+    if not a or not b:
+        raise ValueError("matmul: an operand has no axis. Fix: use * for numbers")
+    left, right = (1, *a) if len(a) == 1 else a, (*b, 1) if len(b) == 1 else b
+    if left[-1] != right[-2]:
+        raise ValueError(f"matmul of {a} and {b}: inner sizes must agree. Fix: transpose one?")
+    lead = np.broadcast_shapes(left[:-2], right[:-2])
+    shape = (*lead, *a[-2:-1], *(b[-1:] if len(b) > 1 else ()))
+    return (*lead, left[-2], right[-1]), shape
+
+
+def linear(
+    x: CudaArray, weight: CudaArray, bias: CudaArray | None = None, activation: str | None = None
+) -> CudaArray:
+    """f(x W^T + b) in one kernel: x (..., in), weight (out, in), bias (out,) -> (..., out).
+
+    activation: None, "relu", "gelu", "sigmoid" or "tanh".
+
+    Raises:
+        ValueError: shapes that do not fit. TypeError: different types.
+    """
+    _check("linear", x, weight, *(() if bias is None else (bias,)))
+    fits = x.ndim and weight.ndim == 2 and x.shape[-1] == weight.shape[1]
+    if not fits or (bias is not None and bias.shape != weight.shape[:1]):
+        given = f"x {x.shape}, weight {weight.shape}, bias {None if bias is None else bias.shape}"
+        raise ValueError(f"linear of {given}: they must be (..., in), (out, in), (out,). Fix: x.reshape(...)")
+    if activation not in gemm.ACTIVATIONS or (activation and x.dtype.kind != "f"):
+        known = ", ".join(name for name in gemm.ACTIVATIONS if name)
+        raise ValueError(f"linear: activation {activation!r} of {x.dtype}; known for floats are {known}")
+    out = empty((*x.shape[:-1], len(weight)), x.dtype)
+    if not out.size:
+        return out
+    rows = x.reshape(-1, x.shape[-1]) if x.shape[-1] else zeros((out.size // len(weight), 1), x.dtype)
+    columns = weight.T if x.shape[-1] else zeros((1, len(weight)), x.dtype)
+    bias = None if bias is None else bias if bias.packed else bias.copy()
+    _multiply(rows, columns, bias, out.reshape(-1, len(weight)), activation, allow_tf32)
+    return out
+
+
+def _check(name: str, *arrays: CudaArray) -> None:
+    for x in arrays:
+        if not isinstance(x, CudaArray):
+            raise TypeError(f"{name}: one operand is a {type(x).__name__}, not on the GPU. Fix: asarray(x)")
+        if x.dtype != arrays[0].dtype or x.dtype == np.bool_:
+            raise TypeError(
+                f"{name} of {arrays[0].dtype} and {x.dtype}: all must be numbers of one type. "
+                "Fix: x.astype(...)"
+            )
+
+
+def _check_size(name: str, *arrays: CudaArray) -> None:
+    most = max(x.size for x in arrays)
+    if most > MOST:
+        raise NotImplementedError(f"{name} with an array of {most} numbers: at most 2^31. Fix: in parts")
+
+
+def _is_target(out: CudaArray, a: CudaArray, b: CudaArray) -> bool:
+    """Can a product be written into `out` at once?"""
+    whole = out.packed and out.writeable and out.dtype == a.dtype
+    return whole and not out.overlaps(a) and not out.overlaps(b)

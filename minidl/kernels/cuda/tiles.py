@@ -19,12 +19,14 @@ may come from memory either way round: along k (rows of A) or along the place (r
 import functools
 
 from minidl.kernels.cuda.driver import device, float32, int32
-from minidl.kernels.cuda.instructions import load, load4, store, store4
+from minidl.kernels.cuda.instructions import load, load4, store, store4, udiv
 
 DEPTH = 8
 """Steps along k of a tile."""
 PATCH = (32, 64)
 """Rows and columns of a warp."""
+BAND = 8
+"""Rows of tiles that blocks go through together: what they share of A and B stays in the cache."""
 
 
 def threads_of(rows: int, columns: int) -> int:
@@ -48,17 +50,50 @@ def multiply_add(acc, a, b):
 
 
 @functools.cache
-def multiply_tiles(rows: int, columns: int):
-    """acc += the product of two tiles in shared memory, from this thread's places in them on."""
+def multiply_tiles(rows: int, columns: int, steps: int = DEPTH):
+    """acc += the product of two tiles in shared memory, from this thread's places in them on.
+
+    The steps along k are two halves, down to one step. So there is no loop: nothing to count, and the
+    compiler loads the numbers of one step during the step before.
+    """
+    half = steps // 2
+    multiply_half = multiply_tiles(rows, columns, half) if half else None
 
     @device
     def multiply(acc, a, b, left, right, i, j):
-        for k in range(DEPTH):
-            eight(a, left, i + k * rows, i + k * rows + 16)
-            eight(b, right, j + k * columns, j + k * columns + 32)
+        if half > 0:
+            multiply_half(acc, a, b, left, right, i, j)
+            multiply_half(acc, a, b, left, right, i + half * rows, j + half * columns)
+        else:
+            eight(a, left, i, i + 16)
+            eight(b, right, j, j + 32)
             multiply_add(acc, a, b)
 
     return multiply
+
+
+@functools.cache
+def tile_places(rows: int, columns: int):
+    """Which tile a block makes: place(block, m, n) -> (z, first row, first column), z counts whole results.
+
+    blocks 0 3 6 9     The grid has one axis, so that neither rows nor matrices of a batch are limited
+           1 4 7 10    to the 65535 blocks of the others. Blocks that run at the same time go down a band
+           2 5 8 11    of BAND tiles (here 3) and then to the right, so they share rows and columns.
+    """
+
+    @device
+    def place(block, m, n):
+        high, across = udiv(m + (rows - 1), rows), udiv(n + (columns - 1), columns)
+        z = udiv(block, high * across)
+        rest = int32(block - z * high * across)
+        band = udiv(rest, BAND * across)
+        rest = int32(rest - band * BAND * across)
+        tall = min(int32(high - band * BAND), int32(BAND))
+        column = udiv(rest, tall)
+        row = int32(band * BAND + rest - column * tall)
+        return int32(z), int32(row * rows), int32(column * columns)
+
+    return place
 
 
 @functools.cache
@@ -70,44 +105,45 @@ def tile_loader(width: int, threads: int, along_k: bool, wide: bool):
         wide: by accesses of 128 bits; otherwise one by one, for operands whose rows are no multiple of four.
 
     Returns:
-        first(t): the place and the k with which thread t begins.
-        fetch(register, x, at, place, k, places, stop, step): global memory -> register (PIECES, 4), zeros
-            outside of `places` and from `stop` on; step: how far apart rows are in memory.
-        put(register, tile, begin, t): register -> shared memory.
+        first(t): the place and the k in a tile with which thread t begins.
+        fetch(register, x, at, room, rest, step): x[at ...] -> register (PIECES, 4), with zeros from `room`
+            places and from `rest` steps of k on, both counted from the first; step: how far apart rows are.
+        put(register, tile, at): register -> shared memory, at = k * width + place of the first.
+        PIECES: how often a thread fetches four neighbours.
     """
     in_row = (DEPTH if along_k else width) // 4  # pieces of four neighbours
     pieces, jump = width * DEPTH // 4 // threads, threads // in_row
 
     @device
     def first(t):
-        return (t // in_row, t % in_row * 4) if along_k else (t % in_row * 4, t // in_row)
+        far, near = int32(t // int32(in_row)), int32(t % int32(in_row) * 4)
+        return (far, near) if along_k else (near, far)
 
     @device
-    def fetch(register, x, at, place, k, places, stop, step):
+    def fetch(register, x, at, room, rest, step):
         for q in range(pieces):
-            i = place + q * jump if along_k else place
-            j = k if along_k else k + q * jump
+            i = q * jump if along_k else 0
+            j = 0 if along_k else q * jump
             for e in range(4):
                 register[q, e] = float32(0)
             if wide:
-                if i < places and j < stop:
+                if i < room and j < rest:
                     register[q, 0], register[q, 1], register[q, 2], register[q, 3] = load4(
                         x, at + q * jump * step
                     )
             else:
                 for e in range(4):
-                    if (i < places and j + e < stop) if along_k else (i + e < places and j < stop):
+                    if (i < room and j + e < rest) if along_k else (i + e < room and j < rest):
                         register[q, e] = load(x, at + q * jump * step + e)
 
     @device
-    def put(register, tile, begin, t):
+    def put(register, tile, at):
         for q in range(pieces):
             if along_k:
-                at = int32(begin + t % in_row * 4 * width + t // in_row + q * jump)
                 for e in range(4):
-                    store(tile, at + e * width, register[q, e])
+                    store(tile, at + q * jump + e * width, register[q, e])
             else:
-                at = int32(begin + (t + q * threads) * 4)
-                store4(tile, at, register[q, 0], register[q, 1], register[q, 2], register[q, 3])
+                to = int32(at + q * jump * width)
+                store4(tile, to, register[q, 0], register[q, 1], register[q, 2], register[q, 3])
 
     return first, fetch, put, pieces

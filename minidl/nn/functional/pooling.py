@@ -168,7 +168,7 @@ def average(x, tables, count):
     total = kernels.find("resample", x)(x, tables)
     if x.dtype.kind != "f":
         return (total - np.fmod(total, count)) // count, None
-    count = np.asarray(count, x.dtype)
+    count = np.asarray(count, x.dtype, like=x)
     return total / count, (lambda g: kernels.find("resample_backward", g)(g / count, tables, size),)
 
 

@@ -61,7 +61,7 @@ def pad_sequence(
     dtype, longest = sequences[0].dtype, max(len(s) for s in sequences)
 
     def padded(s):
-        gap = full((longest - len(s), *s.shape[1:]), padding_value, dtype=dtype)
+        gap = full((longest - len(s), *s.shape[1:]), padding_value, device=s.device, dtype=dtype)
         return cat([s.to(dtype), gap] if padding_side == "right" else [gap, s.to(dtype)])
 
     return stack([padded(s) for s in sequences], 0 if batch_first else 1)
@@ -134,7 +134,8 @@ def pad_packed_sequence(
     if sequence.unsorted_indices is not None:
         back = sequence.unsorted_indices.array
         rows, lengths = rows[:, back], lengths[back]
-    padding = full((1, *sequence.data.shape[1:]), padding_value, dtype=sequence.data.dtype)
+    rest, like = sequence.data.shape[1:], {"device": sequence.data.device, "dtype": sequence.data.dtype}
+    padding = full((1, *rest), padding_value, **like)
     return cat([sequence.data, padding])[rows.T if batch_first else rows], Tensor(lengths)
 
 

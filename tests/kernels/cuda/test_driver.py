@@ -476,6 +476,8 @@ def test_without_numba_cuda(monkeypatch):
     monkeypatch.setattr(driver, "numba_cuda_installed", lambda: False)
     assert 'pip install "numba-cuda[cu12]"' in driver.missing()
     assert not driver.available()
+    driver.require()  # the simulator needs none of it
+    monkeypatch.setattr(driver, "simulating", lambda: False)
     with pytest.raises(RuntimeError, match=r"numba-cuda is not installed.*driver\.simulated"):
         driver.require()
 

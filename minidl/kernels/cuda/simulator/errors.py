@@ -10,7 +10,7 @@ class BadIndex(KernelError):
 
 
 class Misaligned(KernelError):
-    """A 128-bit access that does not begin at a multiple of four elements. A GPU would stop."""
+    """A 128-bit access whose address is no multiple of 16 bytes. A GPU would stop."""
 
 
 class RaceError(KernelError):
@@ -18,7 +18,7 @@ class RaceError(KernelError):
 
 
 class DivergentBarrier(KernelError):
-    """Some threads of a block wait at a barrier that others never reach. A GPU would hang."""
+    """Some threads wait at a barrier (of a block or a warp) that others never reach. A GPU would hang."""
 
 
 class Uninitialised(KernelError):

@@ -2,183 +2,179 @@
 
     lane = block in the batch * threads a block + thread in the block
 
-A value in a kernel is one number, if it is the same for all lanes, or an array with one for each lane. `if`,
-loops and `return` only change the mask: which lanes take part. So a line of Python is interpreted once for
-thousands of threads, and NumPy does the rest.
+So a line of Python is interpreted once for thousands of threads, and NumPy does the rest.
+
+Time is a clock that ticks at each barrier. Of two accesses in one block the barrier decides: what happened
+before the block's last barrier is over. That is how races are found (`races.py`).
 """
 
 from __future__ import annotations
 
-import linecache
+import functools
 import math
 
 import numpy as np
 
 from minidl.kernels.cuda.simulator.errors import DivergentBarrier, KernelError
+from minidl.kernels.cuda.simulator.lanes import Mask
 
 WARP = 32
 """Threads that execute one instruction together."""
 
 
-class Mask:
-    """Which lanes take part. `lanes` is a boolean array, `places` their numbers."""
+class Geometry:
+    """Where each lane of a batch of blocks is: its thread, block, warp. All batches of a launch share it."""
 
-    __slots__ = ("_places", "count", "lanes")
+    def __init__(self, block: tuple[int, int, int], blocks: int):
+        self.block, self.threads = block, math.prod(block)
+        self.warps = -(-self.threads // WARP)
+        self.lane = np.arange(blocks * self.threads)
+        self.thread = np.tile(np.arange(self.threads), blocks)
+        self.block_of = np.repeat(np.arange(blocks), self.threads)
+        self.warp_of = self.block_of * self.warps + self.thread // WARP
+        self.in_warp = self.thread % WARP
 
-    def __init__(self, lanes: np.ndarray):
-        self.lanes, self.count, self._places = lanes, int(np.count_nonzero(lanes)), None
+    @functools.cached_property
+    def thread_index(self) -> list:
+        """threadIdx.x, .y, .z of each lane; one number along an axis of length 1."""
+        along = [self.thread // math.prod(self.block[:axis]) % self.block[axis] for axis in range(3)]
+        return [a if size > 1 else 0 for a, size in zip(along, self.block, strict=True)]
 
-    @property
-    def full(self) -> bool:
-        """Do all lanes of the batch take part?"""
-        return self.count == len(self.lanes)
+    @functools.cached_property
+    def everyone(self) -> Mask:
+        return Mask(np.ones(len(self.lane), bool))
 
-    @property
-    def places(self) -> np.ndarray:
-        """The numbers of the lanes that take part."""
-        if self._places is None:
-            self._places = np.flatnonzero(self.lanes)
-        return self._places
+    @functools.cached_property
+    def neighbours(self) -> dict:
+        """Tables of lanes that shuffles have used."""
+        return {}
 
-    def split(self, condition) -> tuple[Mask, Mask]:
-        """The lanes for which a condition holds, and the others."""
-        if np.ndim(condition) == 0:
-            return (self, self.none()) if condition else (self.none(), self)
-        condition = condition if condition.dtype == np.bool_ else condition != 0
-        yes = Mask(self.lanes & condition)
-        if yes.count == self.count:
-            return self, self.none()
-        return (self.none(), self) if not yes.count else (yes, Mask(self.lanes & ~condition))
 
-    def none(self) -> Mask:
-        return Mask(np.zeros_like(self.lanes))
-
-    def without(self, other: Mask | None) -> Mask:
-        return self if other is None or not other.count else Mask(self.lanes & ~other.lanes)
-
-    def __or__(self, other: Mask | None) -> Mask:
-        if other is None or not other.count:
-            return self
-        return other if not self.count else Mask(self.lanes | other.lanes)
+geometry = functools.lru_cache(32)(Geometry)
 
 
 class Machine:
     """A batch of blocks of one launch.
 
-    first, count: the blocks, counted through the grid. recorder: None, or what `trace` collects in.
+    first, count: its blocks, counted through the grid. recorder: None, or what `trace` collects in.
     """
 
     def __init__(self, name: str, grid: tuple, block: tuple, first: int, count: int, shared: int, recorder):
         self.name, self.grid, self.block, self.dynamic_shared = name, grid, block, shared
         self.recorder, self.first, self.blocks = recorder, first, count
-        self.threads = math.prod(block)
-        lane = np.arange(count * self.threads)
-        self.thread, self.block_of = lane % self.threads, lane // self.threads
-        self.warps = -(-self.threads // WARP)
-        self.warp_of = self.block_of * self.warps + self.thread // WARP
-        self.identity = lane + first * self.threads  # the number of a thread in the whole grid
-        self.epoch = np.zeros(count, np.int64)  # barriers passed, by block
-        self.warp_epoch = np.zeros(count * self.warps, np.int64)
-        self.exited = np.zeros(len(lane), bool)
+        self.geometry = place = geometry(block, count)
+        self.threads, self.warps, self.lanes = place.threads, place.warps, len(place.lane)
+        self.thread, self.block_of, self.warp_of = place.thread, place.block_of, place.warp_of
+        self.everyone = place.everyone
+        self.clock = 1
+        self.last_barrier = np.ones(count, np.int64)  # when, by block
+        self.last_warp_barrier = np.ones(count * self.warps, np.int64)
+        self.all_since: int | None = 1  # the last barrier, if all blocks were there
+        self.exited = np.zeros(self.lanes, bool)
         self.shared: dict = {}
-        self.where = ("?", 0)
-        self._index: dict = {}
-
-    @property
-    def everyone(self) -> Mask:
-        return Mask(np.ones(len(self.thread), bool))
+        self.shared_bytes = 0
+        self.copies: list[list] = [[]]  # groups of copies in the background; the last is not yet committed
+        self.where: tuple = (None, 0)  # the function and line that are being executed
 
     # -- who am I? -----------------------------------------------------------------------------------
 
     def index(self, name: str, axis: int):
         """threadIdx, blockIdx, blockDim or gridDim along an axis."""
-        if name in ("blockDim", "gridDim"):
-            return (self.block if name == "blockDim" else self.grid)[axis]
-        if (name, axis) not in self._index:
-            number, sizes = (self.thread, self.block) if name == "threadIdx" else (self._number(), self.grid)
-            along = number // math.prod(sizes[:axis]) % sizes[axis]
-            same = len(along) and (along == along[0]).all()
-            self._index[name, axis] = int(along[0]) if same else along
-        return self._index[name, axis]
+        if name == "threadIdx":
+            return self.geometry.thread_index[axis]
+        return (
+            self._block_index(axis)
+            if name == "blockIdx"
+            else (self.block, self.grid)[name == "gridDim"][axis]
+        )
 
-    def _number(self) -> np.ndarray:
-        return self.first + self.block_of
+    def _block_index(self, axis: int):
+        numbers = np.arange(self.first, self.first + self.blocks)
+        along = numbers // math.prod(self.grid[:axis]) % self.grid[axis]
+        return int(along[0]) if (along == along[0]).all() else along.take(self.block_of)
 
-    def place(self, lane: int) -> str:
-        """A lane as a kernel counts: its block and thread."""
-        block = [
-            int(self.first + self.block_of[lane]) // math.prod(self.grid[:i]) % self.grid[i] for i in range(3)
-        ]
-        thread = [int(self.thread[lane]) // math.prod(self.block[:i]) % self.block[i] for i in range(3)]
-        return f"block {_short(block, self.grid)}, thread {_short(thread, self.block)}"
+    @functools.cached_property
+    def identity(self) -> np.ndarray:
+        """The number of each lane in the whole grid."""
+        return self.geometry.lane + self.first * self.threads
+
+    def place(self, identity: int) -> str:
+        """A thread, given by its number in the whole grid, as a kernel counts: its block and thread."""
+        number, thread = divmod(int(identity), self.threads)
+        block = [number // math.prod(self.grid[:i]) % self.grid[i] for i in range(3)]
+        within = [thread // math.prod(self.block[:i]) % self.block[i] for i in range(3)]
+        return f"block {_short(block, self.grid)}, thread {_short(within, self.block)}"
 
     def fail(self, kind: type[KernelError], message: str, lane: int | None = None):
-        """Raise with the line that is being executed."""
-        file, line = self.where
-        source = linecache.getline(file, line).strip()
-        who = "" if lane is None else f" ({self.place(lane)})"
-        raise kind(f"{self.name}, line {line}: `{source}`{who}: {message}")
+        """Raise with the line that is being executed. lane: the one to blame."""
+        program, line = self.where
+        who = "" if lane is None else f" ({self.place(self.identity[lane])})"
+        name = self.name
+        if program is None:
+            raise kind(f"{name}{who}: {message}")
+        if program.name != name:
+            name = f"{name}, in {program.name}"
+        raise kind(f"{name}, line {line}: `{program.source(line)}`{who}: {message}")
 
-    # -- waiting for others --------------------------------------------------------------------------
+    # -- barriers ------------------------------------------------------------------------------------
 
     def barrier(self, mask: Mask) -> None:
         """All threads of a block that still run must be here."""
-        if mask.full:
-            self.epoch += 1
-            self.warp_epoch += 1
-            return
-        shape = (self.blocks, self.threads)
+        self.clock += 1
+        waiting = None if mask.full else self._complete_blocks(mask)
+        if waiting is None or waiting.all():
+            self.last_barrier[:] = self.last_warp_barrier[:] = self.all_since = self.clock
+            for array in self.shared.values():
+                array.ledger.forget_reads()
+        else:
+            self.last_barrier[waiting] = self.clock
+            self.last_warp_barrier[np.repeat(waiting, self.warps)] = self.clock
+            self.all_since = None
+
+    def _complete_blocks(self, mask: Mask) -> np.ndarray:
+        """Which blocks wait; refuses if one of their threads is elsewhere."""
+        shape = self.blocks, self.threads
         here = mask.lanes.reshape(shape)
         waiting = here.any(1)
-        missing = ~(here | self.exited.reshape(shape)) & waiting[:, None]
+        missing = ~here & ~self.exited.reshape(shape) & waiting[:, None]
         if missing.any():
-            lane = int(np.flatnonzero(missing.ravel())[0])
-            there = int(
-                np.flatnonzero((here & (self.block_of.reshape(shape) == self.block_of[lane])).ravel())[0]
-            )
+            absent = int(np.flatnonzero(missing.ravel())[0])
+            present = int(np.flatnonzero(mask.lanes & (self.block_of == self.block_of[absent]))[0])
             self.fail(
                 DivergentBarrier,
-                f"it waits for {self.place(lane)}, which is elsewhere. Fix: move syncthreads() out of the "
-                "`if` or loop that not all threads of the block enter",
-                there,
+                f"it waits for all threads of the block, and {self.place(self.identity[absent])} does not "
+                "come here. Fix: move syncthreads() out of the `if` or loop that not all of them enter",
+                present,
             )
-        self.epoch[waiting] += 1
-        self.warp_epoch[np.repeat(waiting, self.warps)] += 1
+        return waiting
 
-    def warp_barrier(self, mask: Mask) -> None:
-        self.warp_epoch[np.unique(self.warp_of[mask.places])] += 1
+    def warp_barrier(self, mask: Mask, members) -> None:
+        """All lanes of a warp that are named must be here."""
+        self.meet(mask, members)
+        self.clock += 1
+        self.last_warp_barrier[self.warp_of if mask.full else self.warp_of.take(mask.places)] = self.clock
 
-    def from_lane(self, mask: Mask, value, source: np.ndarray):
-        """Each lane gets the value of another lane of its warp; source: its number in the warp."""
-        value = self.vector(value)
-        base = np.arange(len(self.thread)) - self.thread % WARP
-        inside = (source >= 0) & (source < WARP) & (self.thread - self.thread % WARP + source < self.threads)
-        lanes = np.where(inside, base + source, np.arange(len(self.thread)))
-        asleep = mask.lanes & ~mask.lanes[lanes]
-        if asleep.any():
-            lane = int(np.flatnonzero(asleep)[0])
+    def meet(self, mask: Mask, members) -> None:
+        """Lanes of a warp exchange values: those that still run and are named must all be here."""
+        if mask.full:
+            return
+        named = (np.asarray(members).astype(np.int64) >> self.geometry.in_warp) & 1 != 0
+        warp_waits = np.zeros(self.blocks * self.warps, bool)
+        warp_waits[self.warp_of.take(mask.places)] = True
+        missing = named & ~mask.lanes & ~self.exited & warp_waits.take(self.warp_of)
+        if missing.any():
+            absent = int(np.flatnonzero(missing)[0])
+            present = int(np.flatnonzero(mask.lanes & (self.warp_of == self.warp_of[absent]))[0])
             self.fail(
                 DivergentBarrier,
-                f"it takes a value from {self.place(int(lanes[lane]))}, which does not take part. Fix: let "
-                "all 32 threads of the warp come here",
-                lane,
+                f"the lanes of a warp meet here, and {self.place(self.identity[absent])} does not take part. "
+                "Fix: move it out of the `if` or loop that not all of them enter, or take a smaller mask",
+                present,
             )
-        return value[lanes]
-
-    def per_warp(self, mask: Mask, condition) -> np.ndarray:
-        """(warps, 32) booleans: which lanes take part and say yes."""
-        out = np.zeros((self.blocks * self.warps, WARP), bool)
-        yes = mask.lanes & (self.vector(condition) != 0)
-        out[self.warp_of[yes], self.thread[yes] % WARP] = True
-        return out
-
-    def per_block(self, mask: Mask, condition) -> np.ndarray:
-        """(blocks, threads) booleans: which threads take part and say yes."""
-        return (mask.lanes & (self.vector(condition) != 0)).reshape(self.blocks, self.threads)
 
     def vector(self, value) -> np.ndarray:
         """A value as an array with one number for each lane."""
-        return value if np.ndim(value) else np.full(len(self.thread), value)
+        return value if isinstance(value, np.ndarray) and value.ndim else np.full(self.lanes, value)
 
 
 def _short(numbers: list[int], sizes: tuple) -> str:

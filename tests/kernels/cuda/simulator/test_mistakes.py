@@ -106,7 +106,7 @@ def test_blocks_race_too():
         cuda.syncthreads()
         x[i] = x[(i + 32) % 64]
 
-    with pytest.raises(simulator.RaceError, match="another thread writes"):
+    with pytest.raises(simulator.RaceError, match="thread 0 wrote in the same launch"):
         run(from_the_next_block, threads=32, blocks=2)
 
 
@@ -156,7 +156,7 @@ def test_indices_outside(shift, at):
     def shifted(x):
         x[cuda.threadIdx.x + shift] = 0
 
-    with pytest.raises(simulator.BadIndex, match=f"index {at} of global array x, which has shape"):
+    with pytest.raises(simulator.BadIndex, match=f"index {at} of the global array x, which has shape"):
         run(shifted)
 
 
