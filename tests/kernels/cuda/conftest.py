@@ -5,6 +5,14 @@ import pytest
 from minidl.kernels.cuda import driver, resources
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Let `pytest -m toolkit` choose the tests that compile kernels."""
+    for item in items:
+        if "needs_toolkit" in getattr(item, "fixturenames", ()):
+            item.add_marker("toolkit")
+
+
 @pytest.fixture(autouse=True)
 def device():
     """The device on which the test's kernels run."""
