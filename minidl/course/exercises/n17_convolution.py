@@ -2,6 +2,8 @@
 
 import functools
 import inspect
+import re
+import traceback
 from collections.abc import Callable
 
 import numpy as np
@@ -16,7 +18,11 @@ from minidl.nn import functional as F
 from minidl.train import train_step
 from minidl.viz.lessons.convolution import FRAME, centred
 
-MOST_PARAMETERS, BAR = 10_000, 0.88
+# The bar, for a mean over three seeds: ten networks of total stride 4 read 79.5 to 88.4 %, nine of stride 2
+# with a padded rim 91.5 to 94.6 %. (One run decides nothing: one shape of stride 4 reads 77 to 92 %, by its
+# seed.) Stride 2 and dilation 2 without padding, 89.1 %, loses digits at the rim.
+MOST_PARAMETERS, BAR = 10_000, 0.90
+RUNS, HOPELESS = 3, 0.1  # trainings; how far below the bar the first one ends the measurement
 FAR = 8  # pixels: how far a digit is slid at the most
 
 # 17.1  The size of the response
@@ -164,11 +170,22 @@ def _judge_contrast(kernel: np.ndarray) -> str | None:
     return f"`contrast` is {middle:.3g} times too large: a pixel brighter by 1 than all others must answer 1"
 
 
+def _holds_dots(value) -> bool:
+    """Does a `...` of the stub still stand in this value, however deep?"""
+    return value is ... or (isinstance(value, list | tuple) and any(_holds_dots(item) for item in value))
+
+
 def _judge_kernels(answer: dict) -> str | None:
     """None if both kernels do what was asked, else what is wrong with the first that does not."""
     if not isinstance(answer, dict) or set(answer) != set(KERNELS):
         return 'give a dict with the keys "up" and "contrast", as in the stub'
+    empty = [name for name in KERNELS if _holds_dots(answer[name])]
+    if len(empty) == len(KERNELS):
+        raise NotImplementedError  # the stub as it was shipped
     for name, judge in (("up", _judge_up), ("contrast", _judge_contrast)):
+        if name in empty:
+            first = "" if name == "up" else "`up` is right. "
+            return f"{first}`{name}` is not written yet: a ... still stands there"
         kernel = numeric(answer[name])
         if kernel is None or kernel.shape != (3, 3):
             found = "something else" if kernel is None else f"shape {kernel.shape}"
@@ -229,8 +246,69 @@ def _one_channel(x, w, stride, padding):
     return convolve(x[:, :1], w[:, :1], stride, padding)
 
 
+def _zeros(sides: Callable) -> Callable:
+    """sides(padding) -> the zeros before and after each of the last two axes."""
+
+    def wrong(x, w, stride, padding):
+        pair = sides(padding)
+        return convolve(np.pad(x, ((0, 0), (0, 0), pair, pair)), w, stride, 0)
+
+    return wrong
+
+
 def _before_padding(x, w, stride, padding):
     return np.pad(convolve(x, w, stride, 0), ((0, 0), (0, 0), (padding, padding), (padding, padding)))
+
+
+def _between(x, w, stride, padding):
+    """All places, then zeros round the response, then the steps."""
+    return _before_padding(x, w, 1, padding)[:, :, ::stride, ::stride]
+
+
+def _response_padded_everywhere(x, w, stride, padding):
+    return np.pad(convolve(x, w, stride, 0), padding)
+
+
+def _first_axes(x, w, stride, padding):
+    return convolve(x, w, 1, padding)[::stride, ::stride]
+
+
+def _first_axes_of_windows(x, w, stride, padding):
+    """windows[::stride, ::stride]: pictures and channels are left out (a lone channel meets all weights)."""
+    x = np.pad(x, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
+    windows = sliding_window_view(x, w.shape[2:], axis=(2, 3))[::stride, ::stride]
+    return np.einsum("nchwab,ocab->nohw", windows, w)
+
+
+def _window_axes(x, w, stride, padding):
+    """windows[..., ::stride, ::stride]: weights meet a window with holes, which NumPy mostly refuses."""
+    x = np.pad(x, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
+    windows = sliding_window_view(x, w.shape[2:], axis=(2, 3))[..., ::stride, ::stride]
+    return np.einsum("nchwab,ocab->nohw", windows, w)
+
+
+def _shapes_met(error: BaseException) -> list[tuple[int, ...]]:
+    """The shapes that an error of NumPy names, and those of the arrays in the functions that it left."""
+    named = re.findall(r"(?<!->)\((\d+(?:, ?\d+)+)\)", str(error))
+    shapes = [tuple(int(n) for n in text.split(",")) for text in named]
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        if frame.f_code.co_filename != __file__:
+            shapes += [getattr(value, "shape", None) for value in frame.f_locals.values()]
+    return [shape for shape in shapes if isinstance(shape, tuple) and len(shape) > 3]
+
+
+def _call_convolve(answer: Callable, x, w, stride, padding):
+    """Call it; where all four axes were padded NumPy only says that shapes do not fit, so say why."""
+    try:
+        return answer(x, w, stride, padding)
+    except ValueError as error:
+        everywhere = tuple(n + 2 * padding for n in x.shape[:2])
+        if padding and any(shape[:2] == everywhere for shape in _shapes_met(error)):
+            error.args = (
+                "np.pad(x, p) pads all four axes, pictures and channels too. Pad the last two axes only:"
+                " a pair for each axis, (0, 0) for the first two",
+            )
+        raise
 
 
 def _convolution_cases() -> list[tuple]:
@@ -246,6 +324,7 @@ def _convolution_cases() -> list[tuple]:
 STRIDED = Exercise(
     "17.3",
     reference=convolve,
+    call=_call_convolve,
     cases=_convolution_cases,
     mistakes=[
         Mistake(
@@ -288,6 +367,49 @@ STRIDED = Exercise(
         Mistake(
             _before_padding,
             "the zeros were put round the answer: they belong round the picture, before the kernel comes",
+        ),
+        Mistake(
+            _between,
+            "the zeros were put round the response, before the steps: they belong round the picture, before"
+            " the kernel comes",
+        ),
+        Mistake(
+            _response_padded_everywhere,
+            "zeros were put round the response, on all four axes: they belong round the picture, before the"
+            " kernel comes, and on its last two axes only",
+        ),
+        Mistake(
+            _zeros(lambda p: (p, 0)),
+            "zeros at the top and the left only: the bottom and the right side get `padding` of them too",
+        ),
+        Mistake(
+            _zeros(lambda p: (0, p)),
+            "zeros at the bottom and the right only: the top and the left side get `padding` of them too",
+        ),
+        Mistake(
+            _zeros(lambda p: (p // 2, p - p // 2)),
+            "the zeros were shared out between two sides: each of the four sides gets `padding` of them",
+        ),
+        Mistake(
+            _zeros(lambda p: (p // 2, p // 2)),
+            "the zeros were shared out between two sides: each of the four sides gets `padding` of them",
+        ),
+        Mistake(
+            _zeros(lambda p: (2 * p, 2 * p)),
+            "each side has twice the zeros: every one of the four sides gets `padding` of them",
+        ),
+        Mistake(
+            _first_axes,
+            "y[::s, ::s] leaves out pictures and maps: the places are on axes 2 and 3, y[:, :, ::s, ::s]",
+        ),
+        Mistake(
+            _first_axes_of_windows,
+            "[::s, ::s] leaves out pictures and channels: the places are on axes 2 and 3, [:, :, ::s, ::s]",
+        ),
+        Mistake(
+            _window_axes,
+            "[..., ::s, ::s] takes weights out of each window: the places are on axes 2 and 3,"
+            " [:, :, ::s, ::s]",
         ),
         Mistake(
             _one_channel,
@@ -355,6 +477,35 @@ def _last_place(g, x, kernel, stride):
     return weight_gradient(g[:, :, h:, w:], x[:, :, stride * h :, stride * w :], kernel, stride)
 
 
+def _call_gradient(answer: Callable, g, x, kernel, stride):
+    """Call it; where a slice of x has not the places of g NumPy only says that shapes do not fit: say why."""
+    try:
+        return answer(g, x, kernel, stride)
+    except ValueError as error:
+        found = _slice_met(error, g.shape[2:], x.shape, kernel, stride)
+        if found:
+            error.args = (
+                f"the slice of x has {found[0]} × {found[1]} places, g has {g.shape[2]} × {g.shape[3]}:"
+                " end it at a + s*H, and at b + s*W",
+            )
+        raise
+
+
+def _slice_met(error, places, size, kernel, stride) -> tuple[int, int] | None:
+    """The maps' shape in the error that a:a+H:s or a::s makes of the pixels, if it is not that of g."""
+
+    def lengths(n, count, end):
+        return {len(range(n)[a : a + count if end else None : stride]) for a in range(kernel)}
+
+    made = [
+        {(h, w) for h in lengths(size[2], places[0], end) for w in lengths(size[3], places[1], end)}
+        for end in (True, False)
+    ]
+    whole = () if stride == 1 else size[2:]  # x itself, unless a slice without an end takes all of it
+    named = [shape[-2:] for shape in _shapes_met(error) if shape[-2:] != whole]
+    return next((shape for shape in named if shape != places and any(shape in way for way in made)), None)
+
+
 def _gradient_cases() -> list[tuple]:
     rng = np.random.default_rng(1)
     shapes = [
@@ -368,6 +519,7 @@ def _gradient_cases() -> list[tuple]:
 GRADIENT = Exercise(
     "17.4",
     reference=weight_gradient,
+    call=_call_gradient,
     cases=_gradient_cases,
     mistakes=[
         Mistake(
@@ -443,16 +595,16 @@ class Anywhere(nn.Module):
 
 
 def build():
-    """Convolutions with a total stride of 2, then the largest value of each map: 9,060 numbers."""
+    """Convolutions with a total stride of 2, then the largest value of each map: 7,390 numbers."""
     return nn.Sequential(
         nn.Conv2d(1, 8, 5, stride=2, padding=2),
         nn.ReLU(),
-        nn.Conv2d(8, 14, 5, padding=2),
+        nn.Conv2d(8, 12, 5, padding=2),
         nn.ReLU(),
-        nn.Conv2d(14, 44, 3, padding=2, dilation=2),
+        nn.Conv2d(12, 40, 3, padding=1),
         nn.ReLU(),
         Anywhere(),
-        nn.Linear(44, 10),
+        nn.Linear(40, 10),
     )
 
 
@@ -467,10 +619,10 @@ def _piles() -> tuple[np.ndarray, ...]:
     return pixels[:3000], labels[:3000], slid, labels[3000:]
 
 
-def train_centred(model, epochs=6, lr=3e-3) -> float:
+def train_centred(model, seed=0, epochs=6, lr=3e-3) -> float:
     """Train by the notebook's recipe on centred digits; the share of the slid ones read right."""
     x, y, slid, truth = _piles()
-    rng, optimizer = np.random.default_rng(0), optim.Adam(model.parameters(), lr=lr)
+    rng, optimizer = np.random.default_rng(seed), optim.Adam(model.parameters(), lr=lr)
     batches = [batch for _ in range(epochs) for batch in np.split(rng.permutation(3000), 60)]
     for step, batch in enumerate(batches):
         optimizer.param_groups[0]["lr"] = lr * (1 - step / len(batches))
@@ -478,6 +630,53 @@ def train_centred(model, epochs=6, lr=3e-3) -> float:
     model.eval()
     with minidl.no_grad():
         return float((model(tensor(slid)).numpy().argmax(axis=1) == truth).mean())
+
+
+def _adds_up(model: nn.Module) -> bool:
+    """Does it answer otherwise to two copies of a digit than to one, in a frame five times as wide?"""
+    x = _piles()[0][:20]
+    paper = np.zeros_like(x)
+    rows = [(paper, x, paper, paper, paper), (paper, x, paper, x, paper)]
+    try:
+        with minidl.no_grad():
+            one, two = (model(tensor(np.concatenate(row, axis=3))).numpy() for row in rows)
+    except ValueError:
+        return False  # it takes frames of 36 x 36 only
+    return bool(np.abs(one - two).max() > 1e-3 * np.abs(one).max())
+
+
+def _share(one, two) -> bool:
+    """Do two networks have a parameter in common?"""
+    if not (isinstance(one, nn.Module) and isinstance(two, nn.Module)):
+        return False
+    return bool({id(p) for p in one.parameters()} & {id(p) for p in two.parameters()})
+
+
+class ThreeRuns(Contest):
+    """A contest that trains three times, with other first weights and other batches, and takes the mean."""
+
+    def _measure(self, answer: Callable) -> tuple[int, float | str]:
+        if _share(answer(), answer()):
+            return 0, (
+                "two calls of build() return the same weights, so a second training would begin where the"
+                " first ended: create the layers inside build"
+            )
+        built: list[nn.Module] = []
+        count, found = super()._measure(lambda: built.append(answer()) or built[0])
+        if isinstance(found, str):
+            return count, found
+        runs = [found]
+        while len(runs) < RUNS and found > BAR - HOPELESS:
+            minidl.manual_seed(len(runs))
+            runs.append(train_centred(answer(), seed=len(runs)))
+        found = float(np.mean(runs))
+        if found < BAR and _adds_up(built[0]):
+            return count, (
+                f"{found:.1%} right with {count:,} parameters, the bar is {BAR:.0%}: two copies of a digit in"
+                " a wide frame get other logits than one, so something adds up or averages over all places."
+                " In a mean a stroke drowns in empty paper; whether it is *anywhere* says the largest value"
+            )
+        return count, found
 
 
 def _form(model: nn.Module) -> str | None:
@@ -493,13 +692,13 @@ def _verdict(count: int, found: float) -> str | None:
         )
     if found < BAR:
         return (
-            f"{found:.1%} right with {count:,} parameters: the bar is {BAR:.0%}. Too few kinds of features,"
-            " or places that the total stride steps over?"
+            f"{found:.1%} right with {count:,} parameters: the bar is {BAR:.0%}. Places that the total stride"
+            " steps over, or too few kinds of features?"
         )
     return None
 
 
-CONTEST = Contest(MOST_PARAMETERS, _form, train_centred, _verdict)
+CONTEST = ThreeRuns(MOST_PARAMETERS, _form, train_centred, _verdict)
 
 
 def _praise_slid(answer: Callable) -> str:
@@ -517,13 +716,16 @@ SLID = Exercise(
         " they know the middle only. The largest value of each map needs no weight at all.",
         "A kernel costs K² times the channels before it. Behind the maximum a digit is known by one number"
         " a map: spend the budget on many maps in the last layer, with a small kernel and small strides.",
-        "Small strides and small kernels see little of a digit. `dilation=2` spreads nine weights wider.",
+        "The notebook's total stride of 4, made small enough, reads 79 to 88 %, by its number of maps: a"
+        " slide falls up to two pixels between its steps. Which of its strides can become 1?",
     ],
     reasoning="""
     The convolutions move with the digit, the maximum forgets where they moved to, and with a total stride of
-    2 few slides fall between the steps. The price: a maximum cannot say that one stroke lies *above* another
-    unless a single kernel sees both, so the last kernels must see the greater part of a digit. Dilation 2
-    spreads their nine weights over 5 × 5 places, 21 pixels of the picture all in all, for nothing.
+    2 no slide is more than a pixel from a whole step: 93 %, where ten networks of stride 4 read 79 to 88 %
+    (means of three seeds). The price is time, four times the places in the last two layers. A maximum cannot
+    say that one stroke lies *above* another unless a single kernel sees both, so the last kernels must see
+    the greater part of a digit: here 5 + 2 · 4 + 2 · 2 = 17 pixels a side. Dilation 2 makes it 21 for no
+    weight more; over six seeds that changed nothing (92.9 %, without it 93.3 %).
     """,
     praise=_praise_slid,
     code="\n\n\n".join(inspect.getsource(part).rstrip() for part in (Anywhere, build)),

@@ -39,6 +39,48 @@ def convolve_by_minidl(x, w, stride, padding):
     return F.conv2d(tensor(x), tensor(w), stride=stride, padding=padding)
 
 
+def windows_of(x, k):
+    return np.lib.stride_tricks.sliding_window_view(x, (k, k), axis=(2, 3))
+
+
+def all_places(x, w):
+    return np.einsum("nchwab,ocab->nohw", windows_of(x, w.shape[2]), w)
+
+
+def padded_everywhere(x, w, stride, padding):
+    windows = windows_of(np.pad(x, padding), w.shape[2])[:, :, ::stride, ::stride]
+    return np.einsum("nchwab,ocab->nohw", windows, w)
+
+
+def padded_everywhere_in_loops(x, w, stride, padding):
+    x, k = np.pad(x, padding), w.shape[2]
+    h, v = ((n - k) // stride + 1 for n in x.shape[2:])
+    y = np.zeros((len(x), len(w), h, v))
+    for i, j in np.ndindex(h, v):
+        window = x[:, :, i * stride : i * stride + k, j * stride : j * stride + k]
+        y[:, :, i, j] = np.tensordot(window, w, ((1, 2, 3), (1, 2, 3)))
+    return y
+
+
+def zeros_on_sides(sides):
+    def convolve(x, w, stride, padding):
+        pair = sides(padding)
+        x = np.pad(x, ((0, 0), (0, 0), pair, pair))
+        return all_places(x, w)[:, :, ::stride, ::stride]
+
+    return convolve
+
+
+def first_axes_of_windows(x, w, stride, padding):
+    windows = windows_of(pad(x, padding), w.shape[2])[::stride, ::stride]
+    return np.einsum("nchwab,ocab->nohw", windows, w)
+
+
+def last_axes_of_windows(x, w, stride, padding):
+    windows = windows_of(pad(x, padding), w.shape[2])[..., ::stride, ::stride]
+    return np.einsum("nchwab,ocab->nohw", windows, w)
+
+
 def every_other_pixel(x, w, stride, padding):
     return convolve_by_loops(pad(x, padding)[:, :, ::stride, ::stride], w, 1, 0)
 
@@ -72,6 +114,37 @@ def gradient_of_last_place(g, x, kernel, stride):
     return dw
 
 
+def gradient_by_slices(cut, product="einsum"):
+    """cut(start, count, stride) -> the slice that weight `start` is thought to meet."""
+
+    def gradient(g, x, kernel, stride):
+        dw = np.zeros((g.shape[1], x.shape[1], kernel, kernel))
+        for a, b in np.ndindex(kernel, kernel):
+            met = x[:, :, cut(a, g.shape[2], stride), cut(b, g.shape[3], stride)]
+            if product == "einsum":
+                dw[:, :, a, b] = np.einsum("nohw,nchw->oc", g, met)
+            elif product == "tensordot":
+                dw[:, :, a, b] = np.tensordot(g, met, ((0, 2, 3), (0, 2, 3)))
+            else:
+                dw[:, :, a, b] = (g[:, :, None] * met[:, None]).sum((0, 3, 4))
+        return dw
+
+    return gradient
+
+
+def too_short(start, count, stride):
+    return slice(start, start + count, stride)
+
+
+def without_end(start, count, stride):
+    return slice(start, None, stride)
+
+
+class Mean(nn.Module):
+    def forward(self, x):
+        return x.reshape(*x.shape[:2], -1).mean(2)
+
+
 class Largest(nn.Module):
     def forward(self, x):
         return x.reshape(*x.shape[:2], -1).amax(2)
@@ -100,15 +173,27 @@ def to_the_largest():
         nn.ReLU(),
         nn.Conv2d(8, 12, 5, padding=2),
         nn.ReLU(),
-        nn.Conv2d(12, 48, 3, dilation=2),
+        nn.Conv2d(12, 48, 3, padding=2, dilation=2),
         nn.ReLU(),
         Largest(),
         nn.Linear(48, 10),
     )
 
 
+def convolutional_mean():
+    return convolutional(Mean(), nn.Linear(40, 10))
+
+
 def flattened():
     return convolutional(nn.Flatten(), nn.Linear(5 * 5 * 16, 10), stride=2, maps=16)
+
+
+ONCE = to_the_largest()
+
+
+def with_old_layers():
+    """A new module in each call, around layers that are always the same."""
+    return nn.Sequential(*ONCE)
 
 
 CONTRAST = np.array([[-1.0, -1, -1], [-1, 8, -1], [-1, -1, -1]]) / 8
@@ -124,7 +209,13 @@ RIGHT = {
     "17.1": [size_by_walking, size_by_floor],
     "17.2": [kernels(), kernels(up=np.array(UP, float), contrast=CONTRAST.tolist()), kernels(tensor(UP))],
     "17.3": [convolve_by_loops, convolve_by_minidl],
-    "17.4": [gradient_by_places, gradient_by_autograd],
+    "17.4": [
+        gradient_by_places,
+        gradient_by_autograd,
+        gradient_by_slices(
+            lambda start, count, stride: slice(start, start + stride * (count - 1) + 1, stride)
+        ),
+    ],
     "17.5": [to_the_largest],
 }
 
@@ -159,6 +250,10 @@ WRONG = {
         (kernels(contrast=np.eye(9)[4].reshape(3, 3) - np.full((3, 3), 1 / 9)), "the middle one included"),
         (kernels(contrast=np.ones((3, 3)) / 9), "add up to 1"),
         (kernels(contrast=[[-1, -2, -1], [-2, 12, -2], [-1, -2, -1]]), "count equally"),
+        (kernels(contrast=[...]), "`contrast` is not written yet"),
+        (kernels(up=[...]), "`up` is not written yet"),
+        (kernels(contrast=[[-1, -1, -1], [-1, ..., -1], [-1, -1, -1]]), "`contrast` is not written yet"),
+        (kernels(up=DOWN, contrast=[...]), "moves the picture down"),
         ({"up": UP}, "a dict with the keys"),
         (UP, "a dict with the keys"),
     ],
@@ -171,6 +266,18 @@ WRONG = {
         (lambda x, w, s, p: convolve_by_loops(x, w, 1, p)[..., ::s], "on the columns only"),
         (every_other_pixel, "taken on the pixels"),
         (lambda x, w, s, p: pad(convolve_by_loops(x, w, s, 0), p), "round the answer"),
+        (lambda x, w, s, p: pad(all_places(x, w), p)[:, :, ::s, ::s], "round the response, before the steps"),
+        (lambda x, w, s, p: np.pad(all_places(x, w)[:, :, ::s, ::s], p), "the response, on all four axes"),
+        (padded_everywhere, "Pad the last two axes only"),
+        (padded_everywhere_in_loops, "Pad the last two axes only"),
+        (zeros_on_sides(lambda p: (p, 0)), "at the top and the left only"),
+        (zeros_on_sides(lambda p: (0, p)), "at the bottom and the right only"),
+        (zeros_on_sides(lambda p: (2 * p, 2 * p)), "twice the zeros"),
+        (zeros_on_sides(lambda p: (p // 2, p - p // 2)), "shared out"),
+        (zeros_on_sides(lambda p: (p // 2, p // 2)), "shared out"),
+        (lambda x, w, s, p: all_places(pad(x, p), w)[::s, ::s], "leaves out pictures and maps"),
+        (first_axes_of_windows, "leaves out pictures and channels"),
+        (last_axes_of_windows, "weights out of each window"),
         (lambda x, w, s, p: convolve_by_loops(x[:, :1], w[:, :1], s, p), "only the first channel"),
         (lambda x, w, s, p: convolve_by_loops(x, w, s, p) / x.shape[1], "the mean over the channels"),
         (lambda x, w, s, p: convolve_by_loops(x, w, s, p).sum(1, keepdims=True), "a map of its own"),
@@ -200,11 +307,18 @@ WRONG = {
         (lambda g, x, k, s: gradient_by_places(g[:1], x[:1], k, s), "only the first picture"),
         (lambda g, x, k, s: gradient_by_places(g[-1:], x[-1:], k, s), "only the last picture"),
         (gradient_of_last_place, "only the last place"),
+        (gradient_by_slices(too_short), "has 2 × 2 places, g has 3 × 4: end it at a + s*H"),
+        (gradient_by_slices(too_short, "tensordot"), "has 2 × 2 places, g has 3 × 4"),
+        (gradient_by_slices(without_end), "has 6 × 7 places, g has 4 × 5: end it at a + s*H"),
+        (gradient_by_slices(without_end, "product"), "has 6 × 7 places, g has 4 × 5"),
         (gradient_assigned, "of the last picture"),
     ],
     "17.5": [
         (flattened, "a weight of its own for each place"),
-        (lambda: convolutional(Largest(), nn.Linear(6, 10), maps=6), "the bar is 88%"),
+        (lambda: convolutional(Largest(), nn.Linear(6, 10), maps=6), "the bar is 90%"),
+        (convolutional_mean, "adds up or averages"),
+        (lambda: ONCE, "create the layers inside build"),
+        (with_old_layers, "create the layers inside build"),
         (lambda: convolutional(nn.Flatten(), nn.Linear(81 * 40, 10)), "at most 10,000"),
         (lambda: nn.Sequential(to_the_largest(), Probabilities()), "without a softmax"),
         (lambda: convolutional(Largest(), nn.Linear(40, 9)), "ten logits"),
