@@ -143,8 +143,8 @@ class Report:
         shared = f", bank conflicts x{c.conflict:.1f}" if c.rounds else ""
         shares = f"{c.active:.0%} active, {c.coalesced:.0%} coalesced{shared}"
         return (
-            f"{self.name}: {c.flop:,} FLOP ({2 * c.fused:,} in fused multiply-adds), {c.global_bytes:,} bytes "
-            f"travelled, {c.intensity:.2f} FLOP a byte; {shares}"
+            f"{self.name}: {c.flop:,} FLOP ({2 * c.fused:,} in fused multiply-adds), {c.global_bytes:,} "
+            f"bytes travelled, {c.intensity:.2f} FLOP a byte; {shares}"
         )
 
     def _rows(self) -> Iterator[tuple[str, list[str], str]]:
