@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import itertools
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -9,11 +10,12 @@ import numpy as np
 import minidl
 from minidl import cat, data, nn, optim, tensor
 from minidl.course.contest import Contest
+from minidl.course.diagnose import explain_error
 from minidl.course.exercise import Exercise, Mistake
 from minidl.nn import functional as F
 from minidl.viz.lessons.attention import batches
 
-BAR = 0.145  # of the phonemes wrong
+BAR = 0.135  # of the phonemes wrong
 MOST_PARAMETERS = 100_000
 
 
@@ -46,6 +48,23 @@ def _general_naive(s, h, W):
     return _attended(parts / parts.sum(axis=2, keepdims=True), h)
 
 
+def _general_shifted(axis):
+    """One maximum for many rows: exp of each row, less the maximum along these axes."""
+
+    def answer(s, h, W):
+        scores = _scores(s, h, W)
+        parts = np.exp(scores - scores.max(axis=axis, keepdims=True))
+        return _attended(parts / parts.sum(axis=2, keepdims=True), h)
+
+    return answer
+
+
+ONE_MAXIMUM = (
+    "one maximum is subtracted from {many}. A row whose scores lie far below it underflows to 0, and 0 / 0 is"
+    " nan: subtract each row's own maximum, `scores.max(axis=2, keepdims=True)`"
+)
+
+
 def _sequences(seed: int, n: int, t: int, s: int, size: int, scale: float = 1.0) -> tuple:
     rng = np.random.default_rng(seed)
     shapes = (n, t, size), (n, s, size), (size, size)
@@ -72,6 +91,13 @@ GENERAL = Exercise(
             _general_naive,
             "large scores overflow: np.exp(1000) is inf, and inf / inf is nan. Subtract each row's maximum"
             " first; the weights stay the same (notebook 08)",
+        ),
+        Mistake(_general_shifted(None), ONE_MAXIMUM.format(many="all scores of the batch")),
+        Mistake(_general_shifted((1, 2)), ONE_MAXIMUM.format(many="all scores of a sequence")),
+        Mistake(
+            _general_shifted(1),
+            "the maximum is taken along axis 1, over the decoder's steps. A row is one step's scores for all"
+            " places: subtract each row's own, `scores.max(axis=2, keepdims=True)`",
         ),
         Mistake(
             lambda s, h, W: general(s, h, W.T),
@@ -201,9 +227,17 @@ def _real(scores, lengths, shift=0):
     return np.arange(scores.shape[2]) < np.asarray(lengths)[:, None, None] + shift
 
 
-def _masked_rows(scores, lengths):
+def _masked_rows(scores, lengths, low=-np.inf):
     real = np.arange(scores.shape[1])[:, None] < np.asarray(lengths)[:, None, None]
-    return np.nan_to_num(_softmax(np.where(real, scores, -np.inf)))
+    return _softmax(np.where(real, scores, low))
+
+
+def _masked_by_adding(low):
+    return lambda scores, lengths: _softmax(scores + np.where(_real(scores, lengths), 0, low))
+
+
+def _masked_along_steps(low):
+    return lambda scores, lengths: _softmax(np.where(_real(scores, lengths), scores, low), axis=1)
 
 
 def _renormalised(scores, lengths):
@@ -217,6 +251,34 @@ def _padded(seed: int, shape: tuple, lengths: list, there: float) -> tuple:
     return np.where(_real(scores, lengths), scores, there), np.array(lengths)
 
 
+def _judge_padding(answer: Callable) -> str | None:
+    """What is wrong with an answer that gives the right weights: it may have written into its arguments."""
+    scores, lengths = _padded(0, (3, 4, 4), [4, 2, 3], 0.5)
+    mine, own = scores.copy(), lengths.copy()
+    answer(mine, own)
+    if not np.array_equal(mine, scores):
+        return (
+            "the weights are right, but the scores of the caller are overwritten: an assignment such as"
+            " `scores[...] = -np.inf` changes the array that was passed in. Make a new one,"
+            " `np.where(padding, -np.inf, scores)`, or work on `scores.copy()`"
+        )
+    if not np.array_equal(own, lengths):
+        return "the weights are right, but the lengths of the caller are overwritten: work on a copy"
+    return None
+
+
+ADDED = (
+    "the mask is added to the scores. What stands at the padding may be larger than any number that you"
+    " subtract: replace the score, do not add to it"
+)
+WRONG_AXIS = (
+    "the mask lies on axis 1, the decoder's steps. The lengths are those of the sources: hide places, axis 2"
+)
+ALONG_STEPS = (
+    "the mask is right, but the softmax runs along axis 1, over the decoder's steps: each step shares its"
+    " attention out among the places, axis 2"
+)
+
 PADDING = Exercise(
     "24.3",
     reference=masked_weights,
@@ -224,7 +286,10 @@ PADDING = Exercise(
         _padded(0, (3, 4, 4), [4, 2, 3], 0.5),
         _padded(1, (2, 3, 5), [1, 3], 2.0),
         _padded(2, (2, 4, 4), [2, 3], 2000.0),
+        _padded(3, (2, 3, 4), [3, 2], 1e300),
     ],
+    call=lambda answer, scores, lengths: answer(scores.copy(), lengths.copy()),  # the judge looks for writes
+    judge=_judge_padding,
     mistakes=[
         Mistake(
             lambda scores, lengths: _softmax(scores),
@@ -242,9 +307,10 @@ PADDING = Exercise(
         ),
         Mistake(
             _renormalised,
-            "masked after the softmax and divided by the sum again. That fails when the padding's score is"
-            " large: then everything else has underflowed to 0, and 0 / 0 is nan. Mask before the softmax",
+            "masked too late: the padding had a part in the softmax, or in the maximum that you subtract."
+            " When its score is large, everything else underflows to 0, and 0 / 0 is nan. Mask first of all",
         ),
+        Mistake(_masked_by_adding(-1e9), ADDED),
         Mistake(
             lambda scores, lengths: masked_weights(scores, np.minimum(lengths + 1, scores.shape[2])),
             "off by one: one place of padding is still looked at. The places 0 to length - 1 are real",
@@ -257,11 +323,11 @@ PADDING = Exercise(
             lambda scores, lengths: _softmax(np.where(_real(scores, lengths), -np.inf, scores)),
             "the mask is the wrong way round: the real places are hidden, and only the padding is looked at",
         ),
-        Mistake(
-            _masked_rows,
-            "the mask lies on axis 1, the decoder's steps. The lengths are those of the sources: hide places,"
-            " axis 2",
-        ),
+        Mistake(_masked_rows, WRONG_AXIS),
+        Mistake(lambda scores, lengths: np.nan_to_num(_masked_rows(scores, lengths)), WRONG_AXIS),
+        Mistake(lambda scores, lengths: _masked_rows(scores, lengths, -1e9), WRONG_AXIS),
+        Mistake(_masked_along_steps(-np.inf), ALONG_STEPS),
+        Mistake(_masked_along_steps(-1e9), ALONG_STEPS),
         Mistake(
             lambda scores, lengths: masked_weights(scores, np.full(len(scores), lengths.max())),
             "every sequence gets the mask of the longest one. Each has a length of its own",
@@ -315,6 +381,13 @@ PRONOUNCED = [
 ]
 
 
+BORDER = (
+    "Does the walk step over the border? Where i is 0 only the left neighbour is left, where j is 0 only the"
+    " upper one: ask `if i and j and ...` before a diagonal step, `if i and ...` before one upwards. Python"
+    " itself says nothing at -1, which is the last row"
+)
+
+
 def _cost(pairs) -> int:
     return sum(a != b for a, b in pairs)
 
@@ -322,8 +395,11 @@ def _cost(pairs) -> int:
 def _judge_align(answer: Callable) -> str | None:
     for said, right in PRONOUNCED:
         said, right = said.split(), right.split()
-        pairs = answer(list(said), list(right))
         where = f"align({' '.join(said) or 'nothing'!r}, {' '.join(right)!r})"
+        try:
+            pairs = answer(list(said), list(right))
+        except IndexError as error:
+            return f"{where} {explain_error(error, answer)}. {BORDER}"
         complaint = _judge_pairs(pairs, said, right)
         if complaint:
             return f"{where}: {complaint}"
@@ -358,13 +434,14 @@ def _too_dear(pairs, said: list[str], right: list[str]) -> str | None:
             f"{start}: you never put one symbol on a different one, which costs 1 instead of the 2 of leaving"
             " out and putting in"
         )
-    if len(pairs) == max(len(said), len(right)):
+    if list(map(tuple, pairs)) == list(itertools.zip_longest(said, right)):
         return (
-            f"{start}: is it place against place? Walk back through the table, and compare each cell with the"
-            " neighbours that it could come from"
+            f"{start}: is it place against place, or a walk to the smallest neighbour? A smaller neighbour is"
+            " not enough: the step's price must add up to this cell, D[i, j] == D[neighbour] + price"
         )
     return (
-        f"{start}: a step goes to a neighbour only if the numbers say so, D[i, j] == D[neighbour] + its cost"
+        f"{start}: a step goes to a neighbour only if the numbers say so. A smaller neighbour is not enough:"
+        " the step's price must add up to this cell, D[i, j] == D[neighbour] + price"
     )
 
 
@@ -414,9 +491,9 @@ ALIGN = Exercise(
 
 
 class Speller(nn.Module):
-    """The notebook's network with attention, 104 units wide, its embeddings 24."""
+    """The notebook's network with attention, 108 units wide, its embeddings 24."""
 
-    def __init__(self, size=104):
+    def __init__(self, size=108):
         self.see, self.hear = nn.Embedding(26, 24), nn.Embedding(41, 24)
         self.encoder = nn.GRU(24, size // 2, batch_first=True, bidirectional=True)
         self.decoder = nn.GRU(24, size, batch_first=True)
@@ -484,10 +561,17 @@ def _form(model) -> str | None:
     """What is wrong with an untrained network, or None."""
     rng = np.random.default_rng(0)
     x, told = rng.integers(26, size=(3, 5)), rng.integers(40, size=(3, 7))
+    told[:, 0] = 40  # START
     other = np.hstack([told[:, :4], (told[:, 4:] + 1) % 40])
     model.eval()
-    with minidl.no_grad():
-        out, changed = model(tensor(x), tensor(told)), model(tensor(x), tensor(other))
+    try:
+        with minidl.no_grad():
+            out, changed = model(tensor(x), tensor(told)), model(tensor(x), tensor(other))
+    except IndexError as error:
+        return (
+            f"{explain_error(error)}. The letters are numbers from 0 to 25; what is told goes from 0 to 40,"
+            " where 40 is START, so its embedding needs 41 rows"
+        )
     if getattr(out, "shape", None) != (3, 7, 40):
         found = f"shape {out.shape}" if hasattr(out, "shape") else type(out).__name__
         return f"3 words of 5 letters, told 7 symbols, give {found}: logits (3, 7, 40) are needed"
@@ -504,7 +588,8 @@ def _form(model) -> str | None:
 
 def _verdict(count: int, found: float) -> str | None:
     if found >= BAR:
-        return f"{found:.1%} of the phonemes wrong with {count:,} weights: the bar is {BAR:.1%}"
+        used = f"{count:,} of the {MOST_PARAMETERS:,} weights"
+        return f"{found:.1%} of the phonemes wrong with {used}: the bar is {BAR:.1%}"
     return None
 
 
@@ -522,16 +607,20 @@ SPELLER = Exercise(
     judge=CONTEST.judge,
     hints=[
         "The notebook's network has some 37,000 weights. You may use 100,000: try"
-        " `EncoderDecoder(26, 40, Dot, size=...)`.",
-        "The embeddings have 16 numbers, chosen without thought.",
-        "Other ideas: the additive or the general score, a second layer in the encoder. The outputs of step"
-        " t may depend only on what was told up to t.",
+        " `EncoderDecoder(26, 40, Dot, size=...)`, and look how many are left.",
+        "The embeddings have 16 numbers, chosen without thought. With some other length, and the width that"
+        " just fits under 100,000?",
+        "Other ideas: a convolution over the letters, a LayerNorm on the encoder's states, another score."
+        " Each must be worth the width that it costs. The outputs of step t may depend only on what was told"
+        " up to t.",
     ],
     reasoning="""
-    The same network, half as wide again, with longer embeddings: nothing clever, and enough. Under a budget
-    of steps width is often the first thing to try. If you tried many ideas on the judge's words, you have
-    chosen by them; an honest number needs words that nobody has looked at, and the notebook's test words are
-    still there.
+    The same network, 108 units wide, with longer embeddings: 13.0 to 13.3 % with three seeds. Cleverer
+    things have to pay for the width that they take away. We tried a general score (13.9 %), two glances
+    at each step (13.6 to 13.9 %), a second layer in the encoder (13.5 to 14.0 %), a convolution over the
+    letters (13.3 to 13.7 %); only a LayerNorm on the encoder's states did as well (13.1 to 13.2 %). If
+    you tried many ideas on the judge's words, you have chosen by them; an honest number needs words that
+    nobody has looked at, and the notebook's test words are still there.
     """,
     praise=_praise_speller,
     code="\n\n\n".join(inspect.getsource(part).rstrip() for part in (Speller, build)),

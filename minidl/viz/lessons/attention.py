@@ -97,17 +97,28 @@ def plot_lengths(kinds: Mapping[str, Shares]) -> plt.Figure:
     return fig
 
 
-def plot_alignments(panels: Mapping[str, np.ndarray], inputs: Sequence, outputs: Sequence) -> plt.Figure:
-    """Attention weights (outputs, inputs) of several networks for the same sequence, side by side."""
+DARKEST = 0.6  # weights from here on get the darkest colour, so that weights of 0.3 are not pale
+
+
+def plot_alignments(
+    panels: Mapping[str, np.ndarray], inputs: Sequence, outputs: Sequence, right: Sequence[int] = ()
+) -> plt.Figure:
+    """Attention weights (outputs, inputs) of several networks for the same sequence, side by side.
+
+    right: for each output the input that it is made of; marked by an open square.
+    """
     fig, axes = plt.subplots(1, len(panels), figsize=(3 * len(panels), 3.5), sharey=True, squeeze=False)
     for ax, (name, weights) in zip(axes[0], panels.items(), strict=True):
-        shown = ax.imshow(weights, SEQUENTIAL, vmin=0, vmax=1)
+        shown = ax.imshow(weights, SEQUENTIAL, vmin=0, vmax=DARKEST)
+        ax.plot(
+            right, range(len(right)), "s", color=ORANGE, fillstyle="none", markersize=6, markeredgewidth=1
+        )
         ax.set_title(name, fontsize=11)
         ax.set_xticks(range(len(inputs)), [str(symbol) for symbol in inputs], fontsize=8)
         ax.set_yticks(range(len(outputs)), [str(symbol) for symbol in outputs], fontsize=8)
         ax.set_xlabel("input, first to last")
     axes[0, 0].set_ylabel("output, first on top")
-    fig.colorbar(shown, ax=axes, label="weight", shrink=0.75)
+    fig.colorbar(shown, ax=axes, label="weight", shrink=0.75, extend="max")
     return fig
 
 
@@ -120,24 +131,36 @@ def plot_edits(table: np.ndarray, said: Sequence[str], right: Sequence[str]) -> 
         ax.text(j, i, str(value), ha="center", va="center", fontweight="bold" if (i, j) in way else "normal")
     rows, columns = zip(*way, strict=True)
     ax.plot(columns, rows, color=ORANGE, alpha=0.45, linewidth=12, solid_capstyle="round")
+    for (i, j), (k, m) in pairwise(way[::-1]):
+        place = (j + m) / 2 + 0.12, (i + k) / 2 - 0.15 * (i < k and j < m)  # beside the line, or above it
+        ax.text(*place, _step_name(said[i:k], right[j:m]), va="center", fontsize=10)
     ax.set_xticks(range(len(right) + 1), ["start", *right])
     ax.set_yticks(range(len(said) + 1), ["start", *said])
     ax.set(xlabel="right, up to here", ylabel="said, up to here")
-    ax.set_title(f"From the corner: {table[-1, -1]} edits")
+    ax.set_title(f"Cheapest way from start to end: {table[-1, -1]} edits")
     return fig
 
 
+def _step_name(said: Sequence[str], right: Sequence[str]) -> str:
+    """What a step through the table does with at most one symbol of each side."""
+    if not right:
+        return f"leave out {said[0]}"
+    if not said:
+        return f"put in {right[0]}"
+    return f"keep {said[0]}" if said[0] == right[0] else f"{said[0]} becomes {right[0]}"
+
+
 def cheapest_way(table: np.ndarray, said: Sequence, right: Sequence) -> list[tuple[int, int]]:
-    """The cells of one cheapest way, last to first."""
+    """The cells of one cheapest way, last to first; of several, one that leaves out and puts in late."""
     i, j = len(said), len(right)
     way = [(i, j)]
     while i or j:
-        if i and j and table[i, j] == table[i - 1, j - 1] + (said[i - 1] != right[j - 1]):
-            i, j = i - 1, j - 1
-        elif i and table[i, j] == table[i - 1, j] + 1:
+        if i and table[i, j] == table[i - 1, j] + 1:
             i -= 1
-        else:
+        elif j and table[i, j] == table[i, j - 1] + 1:
             j -= 1
+        else:
+            i, j = i - 1, j - 1
         way.append((i, j))
     return way
 
@@ -194,7 +217,7 @@ def batches(
 
 LONGEST = 12  # letters that are taken
 GRID = (112, 66, 300, 246)  # x, y, width, height of the cells at their largest
-WORDS = ["knickknack", "pheromone", "windowpane", "generation", "pinstripe", "inspire", "lighter", "rhythm"]
+WORDS = ["pinstripe", "windowpane", "pheromone", "inspire", "generation", "knickknack", "lighter", "rhythm"]
 
 
 def explorer(

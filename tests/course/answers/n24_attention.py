@@ -26,6 +26,18 @@ def general_of_minidl(s, h, W):
     return [weights @ h, weights]
 
 
+def general_with_maximum(along):
+    """The general score with one maximum along these axes subtracted."""
+
+    def answer(s, h, W):
+        e = np.einsum("nta,ab,nsb->nts", s, W, h)
+        parts = np.exp(e - np.max(e, axis=along, keepdims=True))
+        weights = parts / parts.sum(axis=-1)[..., None]
+        return np.einsum("nts,nsh->nth", weights, h), weights
+
+    return answer
+
+
 def credit_by_jacobian(a, h, g):
     return (np.diag(a) - np.outer(a, a)) @ (h @ g)
 
@@ -50,9 +62,53 @@ def masked_with_a_large_number(scores, lengths):
     return F.softmax(tensor(np.where(hidden, -1e30, scores)), dim=2)
 
 
-def softmax(scores):
-    parts = np.exp(scores - scores.max(axis=-1, keepdims=True))
-    return parts / parts.sum(axis=-1, keepdims=True)
+def softmax(scores, axis=-1):
+    parts = np.exp(scores - scores.max(axis=axis, keepdims=True))
+    return parts / parts.sum(axis=axis, keepdims=True)
+
+
+def masked_by_adding(low):
+    """Adds a negative number at padding: not enough where the score is larger, unless it is infinite."""
+
+    def answer(scores, lengths):
+        real = np.arange(scores.shape[2]) < lengths[:, None, None]
+        return softmax(scores + np.where(real, 0, low))
+
+    return answer
+
+
+def masked_rows(low):
+    """Hides the decoder's steps instead of the places."""
+
+    def answer(scores, lengths):
+        weights = np.zeros_like(scores)
+        for n, length in enumerate(lengths):
+            hidden = scores[n].copy()
+            hidden[length:] = low
+            weights[n] = softmax(hidden)
+        return weights
+
+    return answer
+
+
+def masked_in_place(low):
+    def answer(scores, lengths):
+        for n, length in enumerate(lengths):
+            scores[n, :, length:] = low
+        return softmax(scores)
+
+    return answer
+
+
+def masked_after_the_maximum(scores, lengths):
+    hidden = np.arange(scores.shape[2]) >= lengths[:, None, None]
+    parts = np.exp(np.where(hidden, -np.inf, scores - scores.max(axis=2, keepdims=True)))
+    return parts / parts.sum(axis=2, keepdims=True)
+
+
+def masked_along_the_steps(scores, lengths):
+    hidden = np.arange(scores.shape[2]) >= lengths[:, None, None]
+    return softmax(np.where(hidden, -1e30, scores), axis=1)
 
 
 def align_forwards(said, right):
@@ -96,6 +152,44 @@ def align_inside(said, right):
     return pairs
 
 
+def table(said, right):
+    D = np.add.outer(np.arange(len(said) + 1), np.arange(len(right) + 1))
+    for i, j in np.ndindex(len(said), len(right)):
+        D[i + 1, j + 1] = min(D[i, j + 1] + 1, D[i + 1, j] + 1, D[i, j] + (said[i] != right[j]))
+    return D
+
+
+def align_without_borders(said, right):
+    """Asks for all neighbours everywhere."""
+    D, i, j, pairs = table(said, right), len(said), len(right), []
+    while i or j:
+        if D[i, j] == D[i - 1, j - 1] + (said[i - 1] != right[j - 1]):
+            i, j = i - 1, j - 1
+            pairs.append((said[i], right[j]))
+        elif D[i, j] == D[i - 1, j] + 1:
+            i -= 1
+            pairs.append((said[i], None))
+        else:
+            j -= 1
+            pairs.append((None, right[j]))
+    return pairs[::-1]
+
+
+def align_to_the_smallest(said, right):
+    """Goes to the smallest neighbour, upwards if in doubt, without asking what the step costs."""
+    D, i, j, pairs = table(said, right), len(said), len(right), []
+    while i or j:
+        up = D[i - 1, j] if i else np.inf
+        left = D[i, j - 1] if j else np.inf
+        across = D[i - 1, j - 1] if i and j else np.inf
+        least = min(up, left, across)
+        i, j = i - (least in (up, across)), j - (least != up and least in (left, across))
+        pairs.append((i, j))
+    ends = [(len(said), len(right)), *pairs]
+    steps = [(a, b, c, d) for (a, b), (c, d) in itertools.pairwise(ends)]
+    return [(said[c] if c < a else None, right[d] if d < b else None) for a, b, c, d in steps][::-1]
+
+
 def align_greedily(said, right):
     """Takes equal symbols where it can, else leaves out on one side and then puts in the other."""
     pairs, said, right = [], list(said), list(right)
@@ -107,27 +201,29 @@ def align_greedily(said, right):
     return pairs + [(a, None) for a in said] + [(None, b) for b in right]
 
 
-class Translated(nn.Module):
-    """With the general score of exercise 24.1."""
+class Normed(nn.Module):
+    """With a LayerNorm on the encoder's states."""
 
-    def __init__(self, size=96):
+    def __init__(self, size=108):
         self.see, self.hear = nn.Embedding(26, 24), nn.Embedding(41, 24)
         self.encoder = nn.GRU(24, size // 2, batch_first=True, bidirectional=True)
         self.decoder = nn.GRU(24, size, batch_first=True)
-        self.W, self.mix, self.out = nn.Linear(size, size), nn.Linear(2 * size, size), nn.Linear(size, 40)
+        self.norm = nn.LayerNorm(size)
+        self.mix, self.out = nn.Linear(2 * size, size), nn.Linear(size, 40)
 
     def forward(self, x, told):
         h, last = self.encoder(self.see(x))
+        h = self.norm(h)
         s, _ = self.decoder(self.hear(told), cat([last[0], last[1]], dim=1).unsqueeze(0))
-        looks = F.softmax(self.W(s) @ h.transpose(1, 2), dim=2) @ h
+        looks = F.softmax(s @ h.transpose(1, 2), dim=2) @ h
         return self.out(self.mix(cat([s, looks], dim=2)).tanh())
 
 
 class Small(nn.Module):
     """One vector of 24 numbers."""
 
-    def __init__(self, symbols=40):
-        self.see, self.hear = nn.Embedding(26, 8), nn.Embedding(41, 8)
+    def __init__(self, symbols=40, told=41):
+        self.see, self.hear = nn.Embedding(26, 8), nn.Embedding(told, 8)
         self.encoder, self.decoder = (nn.GRU(8, 24, batch_first=True) for _ in range(2))
         self.out = nn.Linear(24, symbols)
 
@@ -152,9 +248,9 @@ class ReadsAhead(Small):
 RIGHT = {
     "24.1": [general_by_loops, general_of_minidl],
     "24.2": [credit_by_jacobian, credit_by_autograd],
-    "24.3": [masked_by_loops, masked_with_a_large_number],
+    "24.3": [masked_by_loops, masked_with_a_large_number, masked_by_adding(-np.inf)],
     "24.4": [align_forwards],
-    "24.5": [Translated],
+    "24.5": [Normed],
 }
 
 WRONG = {
@@ -172,6 +268,9 @@ WRONG = {
             ),
             "large scores overflow",
         ),
+        (general_with_maximum(None), "subtracted from all scores of the batch"),
+        (general_with_maximum((1, 2)), "subtract each row's own"),
+        (general_with_maximum(1), "the maximum is taken along axis 1"),
         (lambda s, h, W: general_by_loops(s, h, W.T), "turned round"),
         (lambda s, h, W: general_by_loops(s, h, W / math.sqrt(len(W))), "root of H"),
         (lambda s, h, W: general_by_loops(s, h, W)[0], "return the weights too"),
@@ -201,6 +300,12 @@ WRONG = {
             lambda scores, lengths: masked_by_loops(scores, np.minimum(lengths + 1, scores.shape[2])),
             "still looked at",
         ),
+        *((masked_by_adding(low), "replace the score, do not add to it") for low in (-1e9, -1e30, -1e100)),
+        *((masked_rows(low), "hide places, axis 2") for low in (-1e9, -np.inf)),
+        (lambda scores, lengths: np.nan_to_num(masked_rows(-np.inf)(scores, lengths)), "hide places, axis 2"),
+        *((masked_in_place(low), "scores of the caller are overwritten") for low in (-1e9, -np.inf)),
+        (masked_after_the_maximum, "masked too late"),
+        (masked_along_the_steps, "the mask is right, but the softmax runs along axis 1"),
     ],
     "24.4": [
         (align_by_place, "place against place"),
@@ -213,15 +318,18 @@ WRONG = {
             "only the edits",
         ),
         (align_greedily, "only if the numbers"),
+        (align_to_the_smallest, "A smaller neighbour is not enough: the step's price must add up"),
+        (align_without_borders, "Does the walk step over the border?"),
         (lambda said, right: [*align_forwards(said, right), (None, None)], "says nothing"),
         (lambda said, right: len(align_forwards(said, right)), "list of pairs"),
         (lambda said, right: print(said), "is a `return` missing?"),
         (lambda said, right: [(a, b) for a in said for b in right], "appear once"),
     ],
     "24.5": [
-        (Small, "the bar is 14.5%"),
-        (lambda: Translated(128), "at most 100,000"),
+        (Small, "of the 100,000 weights: the bar is 13.5%"),
+        (lambda: Normed(128), "at most 100,000"),
         (lambda: Small(41), "logits (3, 7, 40)"),
+        (lambda: Small(told=40), "40 is START, so its embedding needs 41 rows"),
         (Probabilities, "return the logits"),
         (ReadsAhead, "reads ahead"),
         (lambda: Small, "must return an nn.Module"),

@@ -55,6 +55,16 @@ def test_alignments_have_a_panel_each_and_the_symbols_on_the_axes():
     assert np.array_equal(first.images[0].get_array(), np.eye(3)) and second.images[0].get_array().min() == 1
     assert [label.get_text() for label in first.get_xticklabels()] == ["7", "8", "9"]
     assert [label.get_text() for label in first.get_yticklabels()] == ["9", "8", "7"]
+    assert not first.lines[0].get_xdata().size
+
+
+def test_alignments_mark_the_right_place_in_every_panel():
+    fig = lesson.plot_alignments(
+        {"a": np.eye(3), "b": np.ones((3, 3))}, [7, 8, 9], [9, 8, 7], range(2, -1, -1)
+    )
+    for ax in fig.axes[:2]:
+        (marks,) = ax.lines
+        assert list(marks.get_xdata()) == [2, 1, 0] and list(marks.get_ydata()) == [0, 1, 2]
 
 
 def test_the_way_through_the_edits_is_a_cheapest_one():
@@ -66,7 +76,16 @@ def test_the_way_through_the_edits_is_a_cheapest_one():
     assert values == sorted(values, reverse=True)
     assert all(max(a - c, b - d) == 1 for (a, b), (c, d) in pairwise(way))
     ax = lesson.plot_edits(table, said, right).axes[0]
-    assert len(ax.texts) == 20 and "2 edits" in ax.get_title(loc="left")
+    assert "start to end: 2 edits" in ax.get_title(loc="left")
+    steps = [text.get_text() for text in ax.texts[20:]]  # behind the numbers of 20 cells
+    assert steps == ["keep N", "IH becomes AY", "leave out G", "keep T"]
+
+
+def test_a_symbol_that_is_missing_is_put_in():
+    way = lesson.cheapest_way(np.array([[0, 1, 2], [1, 0, 1]]), ["S"], ["S", "K"])
+    assert way == [(1, 2), (1, 1), (0, 0)]
+    ax = lesson.plot_edits(np.array([[0, 1, 2], [1, 0, 1]]), ["S"], ["S", "K"]).axes[0]
+    assert [text.get_text() for text in ax.texts[6:]] == ["keep S", "put in K"]
 
 
 def test_errors_are_shown_by_length_for_each_seed():

@@ -77,8 +77,8 @@ def _reserve(machine: Machine, name: str, shape: tuple, dtype: np.dtype) -> None
         machine.fail(
             KernelError,
             f"with {name} the block's shared arrays take {machine.shared_bytes:,} bytes, of "
-            f"{STATIC_SHARED_BYTES:,}. Fix: smaller tiles, or dynamic shared memory (size 0 here, bytes at the "
-            "launch)",
+            f"{STATIC_SHARED_BYTES:,}. Fix: smaller tiles, or dynamic shared memory (size 0 here, bytes "
+            "at the launch)",
         )
 
 
