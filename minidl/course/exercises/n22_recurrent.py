@@ -40,6 +40,15 @@ def _loop_by(
     return wrong
 
 
+def _sums_handed_on(x, h0, W, U, b):
+    """tanh is put on what is returned, but the next step hears the bare sum."""
+    z, after = h0, []
+    for now in x:
+        z = now @ W.T + z @ U.T + b
+        after.append(np.tanh(z))
+    return np.stack(after)
+
+
 def _loop_cases() -> list[tuple]:
     rng = np.random.default_rng(0)
     return [
@@ -63,6 +72,20 @@ STATES = Exercise(
             _loop_by(lambda now, h, W, U, b: np.tanh(now @ W.T + h @ U + b)),
             "U is not transposed. Rows are names, so h @ U.T; U is square, and nothing complains",
         ),
+        Mistake(
+            _loop_by(lambda now, h, W, U, b: np.tanh(now @ W + h @ U.T + b)),
+            "W is not transposed. It is (H, D) and a name is a row of D numbers, so x[t] @ W.T",
+        ),
+        Mistake(
+            _loop_by(lambda now, h, W, U, b: np.tanh(now @ W + h @ U + b)),
+            "W and U are not transposed. W is (H, D) and a name is a row of D numbers, so x[t] @ W.T, and"
+            " h @ U.T in the same way",
+        ),
+        Mistake(
+            _loop_by(lambda now, h, W, U, b: np.tanh(W @ now + U @ h + b)),
+            "W @ x[t] is for a column: here a name is a row, so x[t] @ W.T, and h @ U.T in the same way",
+        ),
+        Mistake(_sums_handed_on, "you hand on z: tanh comes first, and the next step hears h"),
         Mistake(
             _loop_by(lambda now, h, W, U, b: now @ W.T + h @ U.T + b),
             "the tanh is missing: without it the whole network is one linear map of its inputs",
@@ -229,6 +252,10 @@ GRADIENT = Exercise(
             "what is handed back has not passed the slope: hand on delta @ U, not (d + later) @ U",
         ),
         Mistake(
+            _back_by(hand_on=lambda delta, d, later, U: d @ U),
+            "later must carry delta, which has heard all later steps; you pass on d alone",
+        ),
+        Mistake(
             _back_by(hand_on=lambda delta, d, later, U: delta),
             "the blame is handed back without U: the next state hears this one through U",
         ),
@@ -249,7 +276,7 @@ GRADIENT = Exercise(
     ],
     reasoning=r"""
     $h_t$ acts on the loss by its own forecast, `d[t]`, and by $z_{t+1} = W x_{t+1} + U h_t + b$, whose blame
-    is $\delta_{t+1}$: together $d_t + U^T\delta_{t+1}$, then the slope of the tanh of *this* step. The sum
+    is $\delta_{t+1}$: together $d_t + U^\top\delta_{t+1}$, then the slope of the tanh of *this* step. The sum
     runs over all steps, since one and the same U took part in all of them.
     """,
     praise="Right. The term with U is the whole difference between looking back one step and looking back.",
@@ -310,16 +337,28 @@ CLIP = Exercise(
         ),
         Mistake(
             _clip_by(lambda gs, limit: limit / _all(gs)),
-            "the norm always becomes `limit`, and zeros become nan: a gradient that is short enough stays"
-            " as it is",
+            "the norm always becomes `limit`: gradients shorter than the limit must stay, so the factor is"
+            " min(1, limit / norm)",
+        ),
+        Mistake(
+            _clip_by(lambda gs, limit: limit / np.float64(_all(gs))),
+            "the norm always becomes `limit`, and zeros become nan: gradients shorter than the limit must"
+            " stay, so the factor is min(1, limit / norm)",
+        ),
+        Mistake(
+            lambda gradients, limit: [g * limit / max(_norm(g), 1e-12) for g in gradients],
+            "each array is scaled by its own norm, and always: one norm for all together, and one factor,"
+            " min(1, limit / norm)",
         ),
         Mistake(
             _clip_by(lambda gs, limit: limit / (_all(gs) + 1e-6)),
-            "the norm always becomes `limit`: a gradient that is short enough stays as it is",
+            "the norm always becomes `limit`: gradients shorter than the limit must stay, so the factor is"
+            " min(1, limit / norm)",
         ),
         Mistake(
             _clip_by(lambda gs, limit: limit / max(_all(gs), 1e-12)),
-            "the norm always becomes `limit`: a gradient that is short enough stays as it is",
+            "the norm always becomes `limit`: gradients shorter than the limit must stay, so the factor is"
+            " min(1, limit / norm)",
         ),
         Mistake(
             _clip_by(lambda gs, limit: max(1.0, limit / max(_all(gs), 1e-12))),
@@ -391,7 +430,7 @@ def _heat_cases() -> list[tuple]:
     rng = np.random.default_rng(3)
     p = [_normal(rng.random(shape) ** 3 + 0.01) for shape in ((4, 5), (3, 3), (2, 27))]
     with_zero = np.array([[0.5, 0.5, 0.0], [0.7, 0.2, 0.1]])
-    return [(p[0], 0.5), (p[1], 2.0), (p[2], 1.0), (with_zero, 1.5), (p[2], 0.002)]
+    return [(p[0], 0.5), (p[1], 2.0), (p[2], 1.0), (with_zero, 1.5), (with_zero, 5.0), (p[2], 0.002)]
 
 
 REHEAT = Exercise(
@@ -434,6 +473,26 @@ REHEAT = Exercise(
             lambda p, tau: _normal(p ** (1 / tau), axis=0),
             "the columns add up to 1: each row is a forecast, so sum along axis 1",
         ),
+        Mistake(
+            lambda p, tau: _normal(p ** (1 / tau), axis=None),
+            "all rows together add up to 1. But each row is its own distribution: divide it by its own sum",
+        ),
+        Mistake(
+            lambda p, tau: _normal((p / p.max(axis=1, keepdims=True)) ** (1 / tau), axis=None),
+            "all rows together add up to 1. But each row is its own distribution: divide it by its own sum",
+        ),
+        Mistake(
+            lambda p, tau: _normal((p / p.max()) ** (1 / tau), axis=None),
+            "all rows together add up to 1. But each row is its own distribution: divide it by its own sum",
+        ),
+        *[
+            Mistake(
+                lambda p, tau, little=little: _softmax(np.log(p + little) / tau),
+                "what is impossible must stay impossible: the little that you add to p grows at a high"
+                " temperature. ln 0 is -inf, and exp(-inf) is 0: nothing has to be added",
+            )
+            for little in (1e-6, 1e-7, 1e-8, 1e-9, 1e-10, 1e-12)
+        ],
         Mistake(
             lambda p, tau: np.log(p) / tau,
             "these are the logits at this temperature: take their softmax",
@@ -565,7 +624,7 @@ def _advice(p: np.ndarray, came: np.ndarray, nats: float) -> str:
         return f"{nats:.2f} nats: the answer is the same whatever the prefix. Ask what came before"
     for bound, words in (
         (2.3, "more memory than one letter"),
-        (2.1, "more memory, or better guesses for the rare"),
+        (2.05, "more memory, or better guesses for the rare"),
     ):
         if nats > bound:
             return f"{nats:.2f} nats; below {BAR:.2f} is asked. It needs {words}"

@@ -191,6 +191,7 @@ def _draw(state) -> Picture:
     picture.text(left - r, 22, "first state", 14)
     picture.text(330, 22, "the gradient walks this way", 14, "middle", color=ORANGE, bold=True)
     picture.arrow(230, 38, 170, 38, ORANGE, 2.5)
+    picture.text(330, 44, "red: above 1", 14, "middle", color=RED, bold=True)
     _draw_norms(picture, state)
     return picture
 
@@ -253,8 +254,9 @@ def plot_jacobians(linear: dict, tanh: dict) -> plt.Figure:
                 wide = 3.5 if kind == "orthogonal" else 1.2
                 ax.semilogy(back, curve, "-" if kind == "orthogonal" else style, color=color, lw=wide)
             if ax is panels[0] and kind == "orthogonal":
-                ax.text(back[-1] + 1, curves[0][-1], f"{rho}", color=color, va="center", weight="bold")
-        ax.set(xlabel="steps back T", xlim=(0, 66), ylim=(1e-8, 1e4))
+                ax.text(back[-1] + 1, curves[0][-1], f"ρ = {rho}", color=color, va="center", weight="bold")
+        ax.set(xlabel="steps back T", xlim=(0, 80 if ax is panels[0] else 62), ylim=(1e-8, 1e4))
+        ax.set_xticks(range(0, len(back), 20))
     panels[0].set(ylabel="norm of the product of Jacobians")
     panels[0].plot([], [], color=GREY, lw=3.5, label="ρ times orthogonal")
     panels[0].plot([], [], color=GREY, lw=1.2, label="random, three seeds")
@@ -311,6 +313,9 @@ def plot_surprise(words: list[str], network: list[NDArray], table: list[NDArray]
         places = np.arange(len(word) + 1)
         ax.bar(places - 0.2, rival, 0.38, color=ORANGE, label="bigram")
         ax.bar(places + 0.2, paid, 0.38, color=BLUE, label="RNN")
+        if paid[-1] < 0.1:  # too low a bar to be seen
+            number = {"rotation": 90, "ha": "center", "va": "bottom", "fontsize": 9}
+            ax.text(places[-1] + 0.22, paid[-1] + 0.06, f"{paid[-1]:.2f}", color=BLUE, **number)
         ax.set(xticks=places, xticklabels=[*word, "·"])
         ax.tick_params(axis="x", length=0)
     panels[0].set_ylabel("surprise (nats)")

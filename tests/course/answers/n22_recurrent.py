@@ -48,6 +48,38 @@ def states_in_place(x, h0, W, U, b):
     return after
 
 
+def states_of_sums(x, h0, W, U, b):
+    z, after = h0, []
+    for t in range(len(x)):
+        z = x[t] @ W.T + z @ U.T + b
+        after.append(np.tanh(z))
+    return after
+
+
+def states_for_columns(x, h0, W, U, b):
+    h, after = h0, []
+    for now in x:
+        h = np.tanh(W @ now + U @ h + b)
+        after.append(h)
+    return np.stack(after)
+
+
+def states_without_transposes(x, h0, W, U, b):
+    h, after = h0, []
+    for now in x:
+        h = np.tanh(now @ W + h @ U + b)
+        after.append(h)
+    return np.stack(after)
+
+
+def states_W_as_it_is(x, h0, W, U, b):
+    h, after = h0, []
+    for now in x:
+        h = np.tanh(now @ W + h @ U.T + b)
+        after.append(h)
+    return np.stack(after)
+
+
 def gradient_by_autograd(d, h, U):
     """Inputs are chosen so that the states come out as h; then autograd."""
     weight = tensor(U, requires_grad=True)
@@ -91,6 +123,15 @@ def gradient_in_place(d, h, U):
     return np.einsum("tnj,tnk->jk", d, h[:-1])
 
 
+def gradient_of_own_forecasts(d, h, U):
+    dU, later = 0, 0
+    for t in reversed(range(len(d))):
+        delta = (d[t] + later) * (1 - h[t + 1] ** 2)
+        dU = dU + delta.T @ h[t]
+        later = d[t] @ U
+    return dU
+
+
 def clip_by_concatenation(gradients, limit):
     norm = np.linalg.norm(np.concatenate([g.ravel() for g in gradients]))
     return [g * min(1, limit / (norm + 1e-12)) for g in gradients]
@@ -113,6 +154,10 @@ def clip_norm(gradients):
     return max(np.sqrt(sum((g**2).sum() for g in gradients)), 1e-12)
 
 
+def norm_of(gradients):
+    return math.sqrt(sum((g**2).sum() for g in gradients))
+
+
 def clip_in_place(gradients, limit):
     norm = np.sqrt(sum((g**2).sum() for g in gradients))
     for g in gradients:
@@ -124,6 +169,18 @@ def reheat_by_logits(p, tau):
     z = np.log(p) / tau
     e = np.exp(z - z.max(axis=1)[:, None])
     return e / e.sum(axis=1)[:, None]
+
+
+def reheat_with_a_little(p, tau):
+    z = np.log(p + 1e-9) / tau
+    e = np.exp(z - z.max(axis=1, keepdims=True))
+    return e / e.sum(axis=1, keepdims=True)
+
+
+def reheat_all_at_once(p, tau):
+    z = np.log(p) / tau
+    e = np.exp(z - z.max())
+    return e / e.sum()
 
 
 def reheat_by_rows(p, tau):
@@ -222,9 +279,14 @@ WRONG = {
         (lambda *case: states_by_index(*case)[-1], "last state alone"),
         (lambda x, h0, W, U, b: np.tanh(x @ W.T + h0 @ U.T + b), "begins with h0 again"),
         (lambda x, h0, W, U, b: np.tanh(x @ W + b), "raises ValueError"),
+        (states_of_sums, "you hand on z: tanh comes first"),
+        (states_W_as_it_is, "W is not transposed"),
+        (states_without_transposes, "W and U are not transposed"),
+        (states_for_columns, "is for a column"),
     ],
     "22.2": [
         (gradient_elman, "Elman left it out"),
+        (gradient_of_own_forecasts, "you pass on d alone"),
         (gradient_in_place, "changes its first argument in place"),
         (lambda *case: gradient_by_einsum(*case).T, "transposed"),
         (lambda *case: -gradient_by_einsum(*case), "wrong sign"),
@@ -239,6 +301,9 @@ WRONG = {
         (lambda gradients, limit: [np.minimum(np.maximum(g, -limit), limit) for g in gradients], "bends"),
         (lambda gradients, limit: [clip_by_concatenation([g], limit)[0] for g in gradients], "bends"),
         (lambda gradients, limit: [g / clip_norm(gradients) * limit for g in gradients], "always becomes"),
+        (lambda gradients, limit: [limit / norm_of(gradients) * g for g in gradients], "must stay"),
+        (lambda gradients, limit: [limit / np.float64(norm_of(gradients)) * g for g in gradients], "nan"),
+        (lambda gradients, limit: [limit * g / clip_norm([g]) for g in gradients], "and always"),
         (lambda gradients, limit: [g / max(1, clip_norm(gradients)) for g in gradients], "no say"),
         (lambda gradients, limit: gradients, "[["),
     ],
@@ -249,10 +314,15 @@ WRONG = {
         (lambda p, tau: p / tau / (p / tau).sum(axis=1, keepdims=True), "changes nothing"),
         (lambda p, tau: reheat_by_logits(np.exp(p), tau), "softmax wants logits"),
         (lambda p, tau: np.log(p) / tau, "take their softmax"),
+        (reheat_with_a_little, "must stay impossible"),
+        (reheat_all_at_once, "its own distribution"),
+        (lambda p, tau: p ** (1 / tau) / (p ** (1 / tau)).sum(), "its own distribution"),
     ],
     "22.5": [
         (bigram, "more memory than one letter"),
         (trigram, "more memory, or better guesses"),
+        (KneserNey(3, 0.3), "more memory, or better guesses"),
+        (KneserNey(3), "Close"),
         (_forecast(_table(piles()[0], 0, 1), 1), "infinitely much"),
         (lambda prefix: np.full(27, 1 / 27), "same whatever the prefix"),
         (reads_nothing, "same whatever the prefix"),
