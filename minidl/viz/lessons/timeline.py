@@ -22,6 +22,7 @@ ROWS = [  # (first year, last year), events; an event is (year, name, notebook o
             (1997, "LSTM", "23", 1, "right"),
             (1998, "LeNet-5", "18", -1, "right"),
             (2006, "deep belief nets", "", 2, "right"),
+            (2007, "CUDA", "19", -1, "right"),
             (2012, "AlexNet", "", -2, "left"),
             (2014, "attention", "24", 1, "left"),
             (2015, "ResNet", "", -1, "right"),
