@@ -36,7 +36,7 @@ from minidl.kernels.cuda.simulator.errors import (
 )
 from minidl.kernels.cuda.simulator.machine import Machine
 from minidl.kernels.cuda.simulator.memory import GlobalArray, start_of
-from minidl.kernels.cuda.simulator.program import Program, plain_function, program
+from minidl.kernels.cuda.simulator.program import Program, plain_function, program_of
 from minidl.kernels.cuda.simulator.races import Ledger
 from minidl.kernels.cuda.simulator.report import Recorder, Report
 
@@ -78,7 +78,7 @@ def _run(function, grid, block, args, shared, recorder) -> None:
     threads, blocks = math.prod(block), math.prod(grid)
     if threads > MAX_THREADS:
         raise ValueError(f"a block of {block} threads: a GPU takes {MAX_THREADS:,} at most")
-    code = program(plain_function(function) or function)
+    code = program_of(plain_function(function) or function)
     given = _arguments(code, args, blocks * threads, threads)
     at_once = max(1, LANES // threads)
     with np.errstate(all="ignore"):

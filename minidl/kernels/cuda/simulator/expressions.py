@@ -199,7 +199,7 @@ class Expressions:
 
     def called(self, node: ast.Call) -> Callable:
         """What a call of something that the kernel's module or factory has defined does."""
-        from minidl.kernels.cuda.simulator.program import plain_function, program
+        from minidl.kernels.cuda.simulator.program import plain_function, program_of
 
         try:
             target = self.object_of(node.func)
@@ -211,7 +211,7 @@ class Expressions:
         function = plain_function(target)
         if function is None:
             raise self.unknown(node)
-        inner = self.inner_programs[id(node)] = program(function)
+        inner = self.inner_programs[id(node)] = program_of(function)
         return lambda machine, mask, *values: inner.run(machine, mask, values)
 
 

@@ -341,16 +341,16 @@ def _apart(frame, mask: Mask, bounds: tuple, put, body: Step, loop: Loop) -> Mas
     machine, where = frame.machine, frame.machine.where
     i, stop, step = bounds
     done, inside = NOBODY, mask
-    while True:
+    while inside.count:
+        if i is not bounds[0]:
+            _again(machine, where, inside)
         inside, leaving = inside.split(np.where(np.greater(step, 0), np.less(i, stop), np.greater(i, stop)))
         done = done.joined(leaving)
-        if not inside.count:
-            return done
-        put(frame, inside, i)
-        inside = _round(body, frame, inside, loop)
-        i = i + step
         if inside.count:
-            _again(machine, where, inside)
+            put(frame, inside, i)
+            inside = _round(body, frame, inside, loop)
+        i = i + step
+    return done
 
 
 # -- programs ------------------------------------------------------------------------------------------
@@ -359,7 +359,7 @@ _in_the_making: list[Callable] = []
 
 
 @functools.lru_cache(4096)
-def program(function: Callable) -> Program:
+def program_of(function: Callable) -> Program:
     """The program of a function, made once."""
     if function in _in_the_making:
         raise KernelError(f"{function.__name__} calls itself, which kernels cannot. Fix: a loop")

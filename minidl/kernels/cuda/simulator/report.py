@@ -136,7 +136,8 @@ class Report:
             "  ".join([*(c.rjust(w) for c, w in zip(row, widths, strict=False)), row[-1]]).rstrip()
             for row in [head, *rows]
         ]
-        return "\n".join([*lines, "", self._summary()])
+        note = ["* is worth a look"] if any("*" in cell for row in rows for cell in row[1:-1]) else []
+        return "\n".join([*lines, "", self._summary(), *note])
 
     def _summary(self) -> str:
         c = self.total

@@ -77,8 +77,7 @@ def _reserve(machine: Machine, name: str, shape: tuple, dtype: np.dtype) -> None
         machine.fail(
             KernelError,
             f"with {name} the block's shared arrays take {machine.shared_bytes:,} bytes, of "
-            f"{STATIC_SHARED_BYTES:,}. Fix: smaller tiles, or dynamic shared memory (size 0 here, bytes "
-            "at the launch)",
+            f"{STATIC_SHARED_BYTES:,}. Fix: smaller tiles, or size 0 here and bytes at the launch",
         )
 
 
@@ -203,6 +202,8 @@ def instruction(target) -> Callable | None:
     """What an object that a kernel calls does: an instruction or a conversion; None if it is a function."""
     if getattr(target, "__module__", "").endswith("cuda.instructions"):
         return INSTRUCTIONS[target.__name__]
+    if getattr(target, "__module__", "") == "math":
+        return named(f"math.{target.__name__}")
     if inspect.isfunction(getattr(target, "function", getattr(target, "py_func", target))):
         return None
     try:

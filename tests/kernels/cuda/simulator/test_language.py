@@ -6,8 +6,19 @@ import numpy as np
 import pytest
 
 from minidl.kernels.cuda import simulator
-from minidl.kernels.cuda.driver import cuda, device, float32, int32, kernel
-from minidl.kernels.cuda.instructions import load, load4, mulhi, store, store4, udiv, umod
+from minidl.kernels.cuda.driver import cuda, device, float32, int32, kernel, uint32
+from minidl.kernels.cuda.instructions import (
+    copy_async4,
+    copy_commit,
+    copy_wait,
+    load,
+    load4,
+    mulhi,
+    store,
+    store4,
+    udiv,
+    umod,
+)
 
 LANES, THREADS = 96, 32
 
@@ -100,33 +111,79 @@ def test_control_flow(function):
     assert (out[-3:] == -99).all()
 
 
-@pytest.mark.parametrize("name", ["exp", "log", "sqrt", "tanh", "sin", "cos", "erf", "exp2", "fabs", "floor"])
-def test_functions_keep_float32(name):
+@pytest.mark.parametrize(
+    "name", ["exp", "log", "sqrt", "tanh", "sin", "cos", "erf", "erfc", "exp2", "fabs", "floor"]
+)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_functions_keep_the_type(name, dtype):
     function = getattr(math, name)
 
     @kernel
     def apply(x, out):
         i = cuda.threadIdx.x
-        out[i] = math.NAME(x[i])
+        out[i] = function(x[i])
 
-    apply.function = types_function(apply.function, "NAME", name)
-    x, out = np.linspace(0.1, 3, 32, dtype=np.float32), np.zeros(32, np.float32)
-    simulator.run(apply.function, 1, 32, (x, out))
-    np.testing.assert_allclose(out, [function(v) for v in x], rtol=1e-6)
+    x, out = np.linspace(0.1, 3, 32, dtype=dtype), np.zeros(32, dtype)
+    simulator.run(apply, 1, 32, (x, out))
+    np.testing.assert_allclose(out, [function(v) for v in x], rtol=1e-6 if dtype == np.float32 else 1e-14)
 
 
-def types_function(function, word, name):
-    """The same function with a word of its source replaced."""
-    import inspect
-    import linecache
-    import textwrap
+def test_types_are_those_of_the_compiler():
+    @kernel
+    def compute(x, n, a, b, c, d, e, f, g, h):
+        i = cuda.threadIdx.x
+        v = x[i]
+        a[i] = v * v * v
+        b[i] = v * 0.1
+        c[i] = v * 3
+        d[i] = v + i
+        e[i] = float32(v * 0.1) * v
+        f[i] = (i - 5) / n
+        g[i] = (i - 5) // n
+        h[i] = (i - 5) % n
 
-    source = textwrap.dedent(inspect.getsource(function)).replace(word, name).replace("@kernel\n", "")
-    file = f"<{name}>"
-    linecache.cache[file] = len(source), None, source.splitlines(True), file
-    scope = {"cuda": cuda, "math": math}
-    exec(compile(source, file, "exec"), scope)
-    return scope["apply"]
+    x, i = np.linspace(0.1, 3, 32, dtype=np.float32), np.arange(32)
+    wide = x.astype(np.float64)
+    outs = [np.zeros(32) for _ in range(8)]
+    simulator.run(compute, 1, 32, (x, 3, *outs))
+    expected = [x * x * x, wide * 0.1, wide * 3, wide + i, np.float32(wide * 0.1) * x]
+    expected += [(i - 5) / 3, (i - 5) // 3, (i - 5) % 3]
+    for out, right in zip(outs, expected, strict=True):
+        np.testing.assert_array_equal(out, right)
+
+
+def test_whole_numbers_wrap_where_they_are_cut():
+    @kernel
+    def mix(x, out):
+        i = cuda.threadIdx.x
+        h = uint32(x[i] * 2654435761)
+        h = uint32((h ^ (h >> 16)) * 2246822519)
+        out[i] = h
+        out[i + 32] = int32(h)
+        out[i + 64] = int32(1 << 31) + (i > 3) + (i > 5)
+
+    x, out = np.arange(32), np.zeros(96, np.int64)
+    simulator.run(mix, 1, 32, (x, out))
+    h = x.astype(np.uint32) * np.uint32(2654435761)
+    h = (h ^ (h >> np.uint32(16))) * np.uint32(2246822519)
+    np.testing.assert_array_equal(out[:32], h)
+    np.testing.assert_array_equal(out[32:64], h.astype(np.int32))
+    np.testing.assert_array_equal(out[64:], -(2**31) + (x > 3) + (x > 5))
+
+
+def test_a_number_for_all_lanes_behaves_as_one_for_each():
+    @kernel
+    def same(n, x, out):
+        i = cuda.threadIdx.x
+        each = n + 0 * i
+        out[i] = (n // 3 * 7 % 5 << 2) - (each // 3 * 7 % 5 << 2)
+        out[i + 32] = (x * n + 0.5) / 3 - (x * each + 0.5) / 3
+        out[i + 64] = min(n, 4) - min(each, 4) + abs(-n) - abs(-each)
+        out[i + 96] = float32(n) * x - float32(each) * x
+
+    out = np.ones(128)
+    simulator.run(same, 1, 32, (-17, 0.3, out))
+    assert not out.any()
 
 
 def test_local_arrays_and_tuples():
@@ -238,3 +295,127 @@ def test_what_is_no_part_of_the_language_says_so():
 
     with pytest.raises(simulator.KernelError, match="nobody_knows"):
         simulator.run(nameless, 1, 1, (np.zeros(1),))
+
+
+# -- names ---------------------------------------------------------------------------------------------
+
+
+def test_only_the_side_that_a_constant_chooses_is_compiled():
+    def make(flag):
+        @kernel
+        def either(x):
+            if flag:
+                x[0] = 1
+            else:
+                x[0] = nobody_knows  # noqa: F821
+            x[1] = 2 if flag else nobody_knows  # noqa: F821
+
+        return either
+
+    x = np.zeros(2)
+    simulator.run(make(True), 1, 1, (x,))
+    assert x.tolist() == [1, 2]
+    with pytest.raises(simulator.KernelError, match="nobody_knows"):
+        simulator.run(make(False), 1, 1, (x,))
+
+
+def test_each_function_that_a_factory_makes_has_shared_memory_of_its_own():
+    def fold(step):
+        @device
+        def through_shared(v):
+            room = cuda.shared.array(32, float32)
+            i = cuda.threadIdx.x
+            room[i] = v
+            cuda.syncthreads()
+            return room[(i + step) % 32]
+
+        return through_shared
+
+    one, two = fold(1), fold(2)
+
+    @kernel
+    def both(x):
+        i = cuda.threadIdx.x
+        x[i] = one(x[i]) + two(x[i])
+
+    x = np.arange(32, dtype=np.float32)
+    simulator.run(both, 1, 32, (x,))
+    np.testing.assert_array_equal(x, (np.arange(32) + 1) % 32 + (np.arange(32) + 2) % 32)
+
+
+def test_local_arrays_with_an_index_of_each_lane():
+    @kernel
+    def sort_two(x, out, n):
+        own = cuda.local.array(4, float32)
+        i = cuda.grid(1)
+        if i < n:
+            for k in range(4):
+                own[k] = x[4 * i + k]
+            last = 0
+            for k in range(4):
+                if own[k] > own[last]:
+                    last = k
+            own[last] += 100
+            for k in range(4):
+                out[4 * i + k] = own[k]
+
+    x = np.random.default_rng(0).random(4 * 50).astype(np.float32)
+    out = np.zeros_like(x)
+    simulator.run(sort_two, 2, 32, (x, out, 50))
+    rows = x.reshape(-1, 4).copy()
+    rows[np.arange(50), rows.argmax(1)] += 100
+    np.testing.assert_array_equal(out.reshape(-1, 4), rows)
+
+
+def test_atomic_updates_come_one_after_the_other():
+    @kernel
+    def queue(counts, order, histogram, x):
+        i = cuda.grid(1)
+        order[cuda.atomic.add(counts, 0, 1)] = i
+        cuda.atomic.add(histogram, x[i], 1)
+        cuda.atomic.cas(counts, 1, 0, i + 1)
+        cuda.atomic.min(counts, 2, -i)
+        cuda.atomic.exch(counts, 3, i)
+
+    counts, order, histogram = np.zeros(4, np.int64), np.full(128, -1), np.zeros(7, np.int64)
+    x = np.arange(128) ** 2 % 7
+    simulator.run(queue, 2, 64, (counts, order, histogram, x))
+    assert sorted(order) == list(range(128))
+    assert counts.tolist() == [128, 1, -127, 127]
+    np.testing.assert_array_equal(histogram, np.bincount(x, minlength=7))
+
+
+def test_copies_in_the_background_arrive_when_they_are_waited_for():
+    def make(wait):
+        @kernel
+        def through_shared(x, out, n):
+            room = cuda.shared.array(128, float32, 16)
+            i = int32(cuda.threadIdx.x)
+            copy_async4(room, 4 * i, x, 4 * i, max(0, min(16, 4 * n - 16 * i)))
+            copy_commit()
+            if wait:
+                copy_wait(0)
+            cuda.syncthreads()
+            for k in range(4):
+                out[4 * i + k] = room[4 * (31 - i) + k]
+
+        return through_shared
+
+    x, out = np.arange(128, dtype=np.float32), np.zeros(128, np.float32)
+    simulator.run(make(True), 1, 32, (x, out, 99))
+    np.testing.assert_array_equal(out.reshape(32, 4)[::-1].ravel(), np.where(x < 99, x, 0))
+    simulator.run(make(False), 1, 32, (x, out, 99))
+    assert np.isnan(out).all()
+
+
+def test_many_blocks_run_in_several_batches():
+    @kernel
+    def count(out, n):
+        i = cuda.grid(1)
+        if i >= n:
+            return
+        out[i] += i
+
+    out = np.ones(100_000, np.int64)
+    simulator.run(count, 100_352 // 256, 256, (out, len(out)))
+    np.testing.assert_array_equal(out, np.arange(100_000) + 1)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from minidl.kernels.cuda import simulator
-from minidl.kernels.cuda.driver import cuda, float32, kernel
-from minidl.kernels.cuda.instructions import load4
+from minidl.kernels.cuda.driver import cuda, device, float32, int32, kernel
+from minidl.kernels.cuda.instructions import load4, udiv
 
 
 def run(function, threads=64, size=64, blocks=1):
@@ -201,3 +201,248 @@ def test_launches_that_cannot_be():
         run(turned, threads=2048)
     with pytest.raises(ValueError, match="positive"):
         run(turned, blocks=0)
+
+
+def test_a_read_that_a_later_write_overtakes():
+    """All threads read their neighbour here before any writes; a GPU would not wait."""
+
+    @kernel
+    def shift(x, n):
+        i = cuda.grid(1)
+        if i < n:
+            x[i] = x[i + 1]
+
+    with pytest.raises(simulator.RaceError, match=r"overwrites x\[\d+\], which .* read in the same launch"):
+        simulator.run(shift, 2, 32, (np.zeros(65, np.float32), 64))
+
+
+def test_two_arguments_in_one_memory():
+    @kernel
+    def shift(x, out):
+        i = cuda.grid(1)
+        out[i] = x[i]
+
+    memory = np.arange(65, dtype=np.float32)
+    simulator.run(shift, 2, 32, (memory[:64], memory[:64]))
+    with pytest.raises(simulator.RaceError, match="out"):
+        simulator.run(shift, 2, 32, (memory[:64], memory[1:]))
+
+
+def test_atomic_and_plain_accesses_need_a_barrier_between_them():
+    def histogram(first, last):
+        @kernel
+        def count(x, out):
+            bins = cuda.shared.array(4, int32)
+            i = cuda.threadIdx.x
+            if i < 4:
+                bins[i] = 0
+            if first:
+                cuda.syncthreads()
+            cuda.atomic.add(bins, int32(x[i]) % 4, 1)
+            if last:
+                cuda.syncthreads()
+            if i < 4:
+                out[i] = bins[i]
+
+        return count
+
+    x, out = np.arange(64, dtype=np.float32), np.zeros(4, np.float32)
+    simulator.run(histogram(True, True), 1, 64, (x, out))
+    assert out.tolist() == [16] * 4
+    for barriers, word in (((False, True), "updates"), ((True, False), "reads")):
+        with pytest.raises(simulator.RaceError, match=f"it {word} bins"):
+            simulator.run(histogram(*barriers), 1, 64, (x, out))
+
+
+def test_a_warp_that_folds_in_shared_memory():
+    """Ordered by syncwarp alone: no race within a warp. Left out at either place, it is one."""
+
+    def fold(after_read, after_write):
+        @kernel
+        def through_shared(x):
+            room = cuda.shared.array(64, float32)
+            i = cuda.threadIdx.x
+            room[i] = x[i]
+            cuda.syncwarp()
+            k = 16
+            while k > 0:
+                other = room[i ^ k]
+                if after_read:
+                    cuda.syncwarp()
+                room[i] += other
+                if after_write:
+                    cuda.syncwarp()
+                k //= 2
+            x[i] = room[i]
+
+        return through_shared
+
+    np.testing.assert_array_equal(run(fold(True, True)), np.repeat(np.arange(64.0).reshape(2, 32).sum(1), 32))
+    for some in ((True, False), (False, True)):
+        with pytest.raises(simulator.RaceError):
+            run(fold(*some))
+
+
+def test_all_may_write_the_same():
+    @kernel
+    def flag(x):
+        seen = cuda.shared.array(1, int32)
+        seen[0] = 0
+        cuda.syncthreads()
+        if cuda.threadIdx.x > 20:
+            seen[0] = 1
+        cuda.syncthreads()
+        x[cuda.threadIdx.x] = seen[0]
+
+    assert (run(flag) == 1).all()
+
+
+def test_a_second_buffer_needs_no_second_barrier():
+    def loop(buffers):
+        @kernel
+        def pipeline(x, n):
+            room = cuda.shared.array(128, float32)
+            i, total = cuda.threadIdx.x, float32(0)
+            for k in range(n):
+                here = k % buffers * 64
+                room[here + i] = k
+                cuda.syncthreads()
+                total += room[here + 63 - i]
+            x[i] = total
+
+        return pipeline
+
+    x = np.zeros(64, np.float32)
+    simulator.run(loop(2), 1, 64, (x, 5))
+    assert (x == 10).all()
+    with pytest.raises(simulator.RaceError, match="overwrites room"):
+        simulator.run(loop(1), 1, 64, (x, 5))
+
+
+def test_lanes_that_are_left_out_need_a_smaller_mask():
+    def vote(mask):
+        @kernel
+        def half(x):
+            i = cuda.threadIdx.x
+            if i < 16:
+                x[i] = cuda.popc(cuda.ballot_sync(mask, i % 2 == 0))
+
+        return half
+
+    assert run(vote(0xFFFF), threads=32)[:16].tolist() == [8] * 16
+    with pytest.raises(simulator.DivergentBarrier, match="thread 16 does not take part"):
+        run(vote(0xFFFFFFFF), threads=32)
+
+
+def test_a_view_that_begins_at_an_odd_place_is_not_aligned():
+    @kernel
+    def four(x, out):
+        i = cuda.threadIdx.x
+        a, b, c, d = load4(x, 4 * i)
+        out[i] = a + b + c + d
+
+    x, out = np.arange(17, dtype=np.float32), np.zeros(4, np.float32)
+    simulator.run(four, 1, 4, (x[:16], out))
+    with pytest.raises(simulator.Misaligned):
+        simulator.run(four, 1, 4, (x[1:], out))
+
+
+def test_a_variable_that_a_thread_has_not_set():
+    @kernel
+    def sometimes(x):
+        i = cuda.threadIdx.x
+        if i != 7:
+            value = x[i]
+        x[i] = value + 1
+
+    with pytest.raises(simulator.KernelError, match=r"thread 7.*value has no value here"):
+        run(sometimes)
+
+
+def test_registers_that_some_lanes_have_not_written_hold_nan():
+    @kernel
+    def sometimes(x):
+        own = cuda.local.array(1, float32)
+        i = cuda.threadIdx.x
+        if i != 7:
+            own[0] = x[i]
+        x[i] = own[0]
+
+    assert np.flatnonzero(np.isnan(run(sometimes))).tolist() == [7]
+
+
+def test_division_by_zero():
+    @kernel
+    def guarded(x, n):
+        i = cuda.threadIdx.x
+        x[i] = 12 // i if i > 0 else n
+
+    @kernel
+    def bare(x):
+        i = cuda.threadIdx.x
+        x[i] = 12 // i
+
+    @kernel
+    def unsigned(x):
+        i = int32(cuda.threadIdx.x)
+        x[i] = udiv(i - 1, 4)
+
+    x = np.zeros(64, np.float32)
+    simulator.run(guarded, 1, 64, (x, 5))
+    assert x[:5].tolist() == [5, 12, 6, 4, 3]
+    with pytest.raises(simulator.KernelError, match=r"thread 0.*divided by 0"):
+        run(bare)
+    with pytest.raises(simulator.KernelError, match="udiv of -1"):
+        run(unsigned)
+
+
+def test_more_shared_memory_than_there_is():
+    @kernel
+    def greedy(x):
+        first = cuda.shared.array(8192, float32)
+        second = cuda.shared.array(8192, float32)
+        first[0] = second[0] = 0
+
+    with pytest.raises(simulator.KernelError, match="65,536 bytes, of 49,152"):
+        run(greedy)
+
+
+def test_a_function_that_calls_itself_and_a_loop_without_end(monkeypatch):
+    @device
+    def again(n):
+        return again(n - 1)
+
+    @kernel
+    def calling(x):
+        x[0] = again(3)
+
+    @kernel
+    def endless(x):
+        while x[0] < 1:
+            x[1] = 0
+
+    with pytest.raises(simulator.KernelError, match="calls itself"):
+        run(calling)
+    monkeypatch.setattr("minidl.kernels.cuda.simulator.program.ROUNDS", 100)
+    with pytest.raises(simulator.KernelError, match="still going on after 100 rounds"):
+        run(endless, threads=1)
+
+
+def test_the_message_names_kernel_line_block_thread_and_fix():
+    @device
+    def fetch(x, i):
+        return x[i]
+
+    @kernel
+    def outside(x):
+        i = cuda.grid(1)
+        x[i] = fetch(x, i + 1)
+
+    with pytest.raises(simulator.BadIndex) as caught:
+        run(outside, threads=32, size=64, blocks=2)
+    message = str(caught.value)
+    assert message.startswith("outside, in fetch, line ")
+    assert message.endswith(
+        "`return x[i]` (block 1, thread 31): index 64 of the global array x, which has shape (64,). Fix: "
+        "test it before, as in `if i < n:`"
+    )

@@ -1,5 +1,7 @@
 """What a line costs, counted by hand for kernels of a few lines."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -88,3 +90,58 @@ def test_the_report_can_be_read():
     report = traced(copy, np.zeros(32, np.float32), np.zeros(32, np.float32))
     assert "out[cuda.threadIdx.x] = x" in str(report) and "100% coalesced" in str(report)
     assert report._repr_html_().count("<tr>") == 4
+
+
+@pytest.mark.parametrize(("pitch", "conflict"), [(32, 32), (33, 1)])
+def test_the_transpose_that_padding_saves(pitch, conflict):
+    @kernel
+    def transpose(x, out):
+        tile = cuda.shared.array(32 * pitch, float32)
+        i, j = cuda.threadIdx.x, cuda.threadIdx.y
+        tile[j * pitch + i] = x[j * 32 + i]
+        cuda.syncthreads()
+        out[j * 32 + i] = tile[i * pitch + j]
+
+    x, out = np.arange(1024, dtype=np.float32), np.zeros(1024, np.float32)
+    report = simulator.trace(transpose, 1, (32, 32), (x, out))
+    np.testing.assert_array_equal(out.reshape(32, 32), x.reshape(32, 32).T)
+    assert report.line("out[").conflict == conflict and report.line("] = x[").conflict == 1
+    assert report.coalesced == 1 and report.sectors == 2 * 128
+    assert ("worth a look" in str(report)) == (conflict > 1)
+
+
+def test_sums_of_products_are_fused():
+    @kernel
+    def scale(x, y, a, b):
+        i = cuda.threadIdx.x
+        y[i] = a * x[i] + y[i]
+        y[i] = math.exp(y[i]) / b
+
+    report = traced(scale, np.ones(32, np.float32), np.ones(32, np.float32), 2.0, 3.0)
+    assert (report.line("a * x").flop, report.line("a * x").fused) == (64, 32)
+    assert (report.line("math.exp").flop, report.line("math.exp").fused) == (64, 0)
+    assert (report.loaded, report.stored, report.global_bytes) == (3 * 128, 2 * 128, 5 * 128)
+
+
+def test_loops_count_each_round():
+    @kernel
+    def rounds(x):
+        i = cuda.threadIdx.x
+        while i < 64:
+            x[i] = 0
+            i += 32
+
+    report = traced(rounds, np.ones(64, np.float32))
+    assert report.line("while").warps == 3 and report.line("x[i]").warps == 2
+
+
+def test_a_line_that_never_ran():
+    @kernel
+    def short(x):
+        if cuda.threadIdx.x > 100:
+            x[0] = 1
+
+    report = traced(short, np.ones(1, np.float32))
+    assert "x[0] = 1" in str(report)
+    with pytest.raises(KeyError, match="no line that was executed"):
+        report.line("x[0]")
