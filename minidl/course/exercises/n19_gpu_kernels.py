@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -149,9 +150,11 @@ def _judge_grid(answer: Callable) -> str | None:
             found = diagnose.short(given)
             return f"grid({rows}, {columns}) returns {found}: give two numbers, blocks along x and y"
         given = tuple(given)
+        say = f"grid({rows}, {columns}) gives {diagnose.short(given)}: "
+        if not all(isinstance(each, int | np.integer) for each in given):
+            return say + "blocks are whole numbers: use //, rounding up"
         if given == want:
             continue
-        say = f"grid({rows}, {columns}) gives {diagnose.short(given)}: "
         if given == want[::-1]:
             return say + "x comes first, and x counts columns"
         if given == (columns, rows):
@@ -162,8 +165,8 @@ def _judge_grid(answer: Callable) -> str | None:
             return say + "one block too many where the size is a multiple of 32: round up by (n + 31) // 32"
         if given == (-(-columns // high), -(-rows // wide)):
             return say + "a block is 32 wide and 8 high, not the other way round"
-        if any(isinstance(each, float) for each in given):
-            return say + "blocks are whole numbers: use //, rounding up"
+        if given == (-(-rows // wide), -(-columns // high)):
+            return say + "rows and columns are swapped: along x columns / 32, along y rows / 8"
         few = given[0] < want[0] or given[1] < want[1]
         return say + f"{'too few blocks for the matrix' if few else 'more blocks than the matrix needs'}"
     return None
@@ -359,15 +362,20 @@ ADVICE = {
 }
 
 
+NTH = {2: "second", 4: "fourth", 8: "eighth", 32: "32nd"}
+
+
 def _judge_sum(answer: Callable) -> str | None:
     n, blocks = 1000, 4
     x, old = _numbers(n), np.arange(5.0, 5.0 + blocks, dtype=np.float32)
     out = old.copy()
     report = _launch(answer, blocks, THREADS, x, out, n)
     if isinstance(report, str):
+        if report.startswith("RaceError") and re.search(r" out\[\d+\]", report):
+            return "many threads write the same place of `out`; let one thread do it, at the end. " + report
         return next((advice for kind, advice in ADVICE.items() if report.startswith(kind)), "") + report
     parts = np.pad(x, (0, blocks * THREADS - n)).reshape(blocks, THREADS)
-    return _wrong_sum(parts, out, old) or _slow_sum(answer, report, blocks)
+    return _wrong_sum(parts, out, old) or _slow_sum(answer)
 
 
 def _wrong_sum(parts: np.ndarray, out: np.ndarray, old: np.ndarray) -> str | None:
@@ -377,7 +385,7 @@ def _wrong_sum(parts: np.ndarray, out: np.ndarray, old: np.ndarray) -> str | Non
     if is_it(parts.sum(axis=1)):
         return None
     halves = {f"the first {1 << k}": parts[:, : 1 << k].sum(axis=1) for k in range(1, 8)} | {
-        f"every {1 << k}th": parts[:, :: 1 << k].sum(axis=1) for k in range(1, 8)
+        f"every {NTH.get(1 << k, f'{1 << k}th')}": parts[:, :: 1 << k].sum(axis=1) for k in range(1, 8)
     }
     if is_it(old):
         return "nothing was written to `out`"
@@ -394,20 +402,42 @@ def _wrong_sum(parts: np.ndarray, out: np.ndarray, old: np.ndarray) -> str | Non
     return f"wrong sums: {diagnose.short(out)}, due are {diagnose.short(parts.sum(axis=1))}"
 
 
-def _slow_sum(kernel: Callable, report: simulator.Report, blocks: int) -> str | None:
+class _Additions(simulator.report.Recorder):
+    """Counts operations by thread and by warp, wherever in a line they stand."""
+
+    def __init__(self, blocks: int):
+        super().__init__("sum")
+        self.of_thread, self.of_warps = np.zeros(blocks * THREADS, int), 0
+
+    def operation(self, machine, out, mask, fused: bool) -> None:
+        if getattr(out, "dtype", None) in (np.float32, np.float64):
+            lanes = np.arange(machine.lanes) if mask.full else mask.places
+            self.of_thread[machine.identity[lanes]] += 1
+            self.of_warps += len(np.unique(machine.warp_of[lanes]))
+
+
+def _additions(kernel: Callable) -> tuple[int, int, int]:
+    """In a block: additions of all threads, most of one thread, times that a warp adds."""
+    blocks = 4
+    count = _Additions(blocks)
+    x, out = _numbers(1000), np.zeros(blocks, np.float32)
+    simulator._run(kernel, blocks, THREADS, (x, out, 1000), 0, count)
+    return int(count.of_thread.sum()) // blocks, int(count.of_thread.max()), count.of_warps // blocks
+
+
+def _slow_sum(kernel: Callable) -> str | None:
     """One thread adds all, or all threads do."""
-    for _, line in _lines(kernel, report):
-        if line.flop and line.warps > 100 * blocks:
-            if line.active < 0.1:
-                return "right, but one thread adds 256 numbers one after the other, and 255 wait: 256 rounds"
-            return "right, but every thread adds all numbers: 256 times the work. Share it, in eight rounds"
+    work, most, _ = _additions(kernel)
+    if work > 20 * THREADS:
+        times = work // THREADS
+        return f"right, but every thread adds all numbers: {times} times the work. Share it, in eight rounds"
+    if most > 100:
+        return "right, but one thread adds 256 numbers one after the other, and 255 wait: 256 rounds"
     return None
 
 
 def _praise_sum(answer: Callable) -> str:
-    x, out = _numbers(1000), np.zeros(4, np.float32)
-    report = traced(answer, 4, THREADS, x, out, 1000)
-    adding = sum(line.warps for _, line in _lines(answer, report) if line.flop) // 4
+    adding = _additions(answer)[2]
     tail = " Twelve are enough." if adding > 12 else " No warp too many."
     return f"Right: no race, and {adding} times a warp adds in each block.{tail}"
 
@@ -471,8 +501,8 @@ def build():
 
 
 @functools.lru_cache(64)
-def _measure(answer: Callable) -> tuple[float, float] | str:
-    """(FLOP a byte, rounds of shared memory a multiply-add), or what is wrong."""
+def _measure(answer: Callable) -> tuple[float, float, float] | str:
+    """(FLOP a byte, rounds of shared memory a multiply-add, FLOP a byte at large n), or what is wrong."""
     built = answer()
     if not isinstance(built, tuple | list) or len(built) != 3:
         return "build() must return three things: the kernel, (rows, columns) of its tile, its threads"
@@ -489,9 +519,13 @@ def _measure(answer: Callable) -> tuple[float, float] | str:
         )
     a, b, out = _numbers(N, N), _numbers(N, N)[::-1].copy(), _nothing(N, N)
     report = _launch(kernel, (N // columns, N // rows), threads, a, b, out, N)
-    if isinstance(report, str):
-        return report
-    return _wrong_product(a, b, out) or (report.intensity, rounds(report))
+    wrong = report if isinstance(report, str) else _wrong_product(a, b, out)
+    if wrong and rows != columns:
+        out = _nothing(N, N)
+        other = _launch(kernel, (N // rows, N // columns), threads, a, b, out, N)
+        if not isinstance(other, str) and not _wrong_product(a, b, out):
+            return f"a tile of {columns} × {rows} fits the kernel: the order is (rows, columns)"
+    return wrong or (report.intensity, rounds(report), rows * columns / (2 * (rows + columns)))
 
 
 def _wrong_product(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> str | None:
@@ -508,7 +542,7 @@ def _judge_product(answer: Callable) -> str | None:
     found = _measure(answer)
     if isinstance(found, str):
         return found
-    intensity, shared = found
+    intensity, shared, _ = found
     if intensity < BAR_INTENSITY:
         return (
             f"right, with {intensity:.1f} FLOP a byte: the bar is {BAR_INTENSITY:g}. A larger tile reads"
@@ -523,8 +557,11 @@ def _judge_product(answer: Callable) -> str | None:
 
 
 def _praise_product(answer: Callable) -> str:
-    intensity, shared = _measure(answer)
-    return f"{intensity:.1f} FLOP a byte, {shared:.2f} rounds a multiply-add. On large matrices, how many?"
+    intensity, shared, large = _measure(answer)
+    return (
+        f"{intensity:.1f} FLOP a byte, {shared:.2f} rounds a multiply-add."
+        f" On large matrices R C / (2 (R + C)) = {large:.1f} FLOP a byte."
+    )
 
 
 PRODUCT = Exercise(
@@ -533,6 +570,7 @@ PRODUCT = Exercise(
     judge=_judge_product,
     hints=[
         "Bytes depend on the block's tile, R × C: a step of k fetches R + C numbers for R · C multiply-adds."
+        " A tile need not be square."
         " Rounds depend on the numbers a thread reads for its own sums.",
         "128 × 128 by 256 threads keeps 8 × 8 sums a thread. `tx = t % 16`, `ty = t // 16`; each owns every"
         " 16th row and column. Each thread now fetches 4 numbers of A and 4 of B for a depth of 8.",

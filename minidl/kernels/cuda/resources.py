@@ -7,7 +7,8 @@
 Three things bound a kernel before it has run. Registers: a multiprocessor has 65536, so a thread with 128 of
 them leaves room for 512 threads. Spills: values that found no register go to memory and come back. The share:
 of the instructions in the innermost loop, how many are the arithmetic that we want? Each scheduler starts one
-instruction per cycle, so a matrix product of share 0.75 reaches 75 % of the peak at most.
+instruction per cycle, so on an H100, whose peak is one multiply-add in each of them, a product of share 0.75
+reaches 75 % of the peak at most; GPUs with half as many units (T4, A100) have cycles to spare.
 """
 
 import functools

@@ -259,6 +259,34 @@ def sum_interleaved(x, out, n):
         out[cuda.blockIdx.x] = room[0]
 
 
+def sum_interleaved_in_one_line(x, out, n):
+    room = cuda.shared.array(256, float32)
+    t, i = cuda.threadIdx.x, cuda.grid(1)
+    room[t] = x[i] if i < n else float32(0)
+    cuda.syncthreads()
+    h = 1
+    while h < 256:
+        if t % (2 * h) == 0: room[t] += room[t + h]  # fmt: skip  # noqa: E701
+        cuda.syncthreads()
+        h *= 2
+    if t == 0:
+        out[cuda.blockIdx.x] = room[0]
+
+
+def sum_halving_in_one_line(x, out, n):
+    room = cuda.shared.array(256, float32)
+    t, i = cuda.threadIdx.x, cuda.grid(1)
+    room[t] = x[i] if i < n else float32(0)
+    cuda.syncthreads()
+    h = 128
+    while h > 0:
+        if t < h: room[t] += room[t + h]  # fmt: skip  # noqa: E701
+        cuda.syncthreads()
+        h //= 2
+    if t == 0:
+        out[cuda.blockIdx.x] = room[0]
+
+
 def sum_with(first=True, each=True, inside=False, zero=True, start=128, stop=0, add=False, alone=False):
     """A sum with one fault."""
 
@@ -306,6 +334,20 @@ def sum_by_one(x, out, n):
             if cuda.grid(1) + i < n:
                 total += x[cuda.grid(1) + i]
         out[cuda.blockIdx.x] = total
+
+
+def sum_by_one_in_one_line(x, out, n):
+    total = float32(0)
+    for i in range(256):
+        if cuda.threadIdx.x == 0 and cuda.grid(1) + i < n: total += x[cuda.grid(1) + i]  # fmt: skip  # noqa: E701
+    if cuda.threadIdx.x == 0:
+        out[cuda.blockIdx.x] = total
+
+
+def sum_into_out(x, out, n):
+    i = cuda.grid(1)
+    if i < n:
+        out[cuda.blockIdx.x] += x[i]
 
 
 def sum_by_all(x, out, n):
@@ -390,7 +432,13 @@ RIGHT = {
         answer(lambda rows, columns: [np.int64(-(-columns // 32)), -(-rows // 8)]),
     ],
     "19.3": [transpose_flat, transpose_turning_first, kernel(transpose_flat)],
-    "19.4": [sum_by_shuffles, sum_interleaved, sum_with()],
+    "19.4": [
+        sum_by_shuffles,
+        sum_interleaved,
+        sum_interleaved_in_one_line,
+        sum_halving_in_one_line,
+        sum_with(),
+    ],
     "19.5": [build_with(64, 128, 8, 16)],
 }
 
@@ -414,6 +462,8 @@ WRONG = {
         (answer(lambda rows, columns: (columns // 32 + 1, rows // 8 + 1)), "one block too many"),
         (answer(lambda rows, columns: (-(-columns // 8), -(-rows // 32))), "32 wide and 8 high"),
         (answer(lambda rows, columns: (columns / 32, rows / 8)), "whole numbers"),
+        (answer(lambda rows, columns: (-(-columns // 32), float(-(-rows // 8)))), "whole numbers"),
+        (answer(lambda rows, columns: (-(-rows // 32), -(-columns // 8))), "rows and columns are swapped"),
         (answer(lambda rows, columns: (100, 100)), "more blocks than"),
         (answer(lambda rows, columns: (1, 1)), "too few blocks"),
         (answer(lambda rows, columns: 6), "give two numbers"),
@@ -447,12 +497,14 @@ WRONG = {
         (sum_with(each=False, inside=True), "only some threads come"),
         (sum_with(zero=False), "must put a 0"),
         (sum_with(start=64), "the first 128"),
-        (sum_with(stop=1), "every 2th"),
+        (sum_with(stop=1), "every second"),
         (sum_with(stop=128), "the first number of each block"),
         (sum_with(add=True), "assign, do not add"),
         (sum_with(start=256), "BadIndex"),
         (sum_without_guard, "guards x"),
         (sum_by_one, "one thread adds"),
+        (sum_by_one_in_one_line, "one thread adds"),
+        (sum_into_out, "many threads write the same place"),
         (sum_by_all, "every thread adds"),
         (sum_of_the_first_block, "only the first block"),
         (sum_writes_nothing, "nothing was written"),
@@ -465,6 +517,7 @@ WRONG = {
         (build_with(128, 128, 16, 16, late=8), "wrong numbers"),
         (build_with(64, 64, 8, 8, claim=(64, 128)), "never written"),
         (build_with(64, 64, 8, 8, claim=(96, 64)), "does not divide"),
+        (build_with(64, 128, 8, 16, claim=(128, 64)), "the order is (rows, columns)"),
         (lambda: build_with, "three things"),
         (lambda: (3, (128, 128), 256), "not a kernel"),
     ],

@@ -199,6 +199,7 @@ class Expressions:
 
     def called(self, node: ast.Call) -> Callable:
         """What a call of something that the kernel's module or factory has defined does."""
+        # Here, since program.py imports this file.
         from minidl.kernels.cuda.simulator.program import plain_function, program_of
 
         try:

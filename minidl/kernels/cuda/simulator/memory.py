@@ -358,18 +358,25 @@ class LocalArray:
             machine.fail(BadIndex, f"{len(index)} indices for {self.name}, which has shape {self.shape}")
         flat = 0
         for i, n in zip(index, self.shape, strict=True):
-            i = mask.of_lanes(i) if isinstance(i, np.ndarray) and i.ndim else int(i)
-            wrong = (i < 0) | (i >= n) if isinstance(i, np.ndarray) else not 0 <= i < n
-            if np.any(wrong):
-                k = int(np.flatnonzero(np.broadcast_to(wrong, mask.count))[0])
-                at = int(np.broadcast_to(i, mask.count)[k])
-                machine.fail(
-                    BadIndex,
-                    f"index {at} is outside of the local array {self.name} of shape {self.shape}",
-                    int(mask.places[k]),
-                )
+            if isinstance(i, np.ndarray) and i.ndim:
+                i = mask.of_lanes(i)
+                inside = i.min() >= 0 and i.max() < n
+            else:
+                i = int(i)
+                inside = 0 <= i < n
+            if not inside:
+                self._outside(machine, mask, i, n)
             flat = flat * n + i
         return flat
+
+    def _outside(self, machine, mask, index, n):
+        index = np.broadcast_to(index, mask.count)
+        wrong = int(np.flatnonzero((index < 0) | (index >= n))[0])
+        machine.fail(
+            BadIndex,
+            f"index {int(index[wrong])} of the local array {self.name}, which has shape {self.shape}",
+            int(mask.places[wrong]),
+        )
 
     def load(self, machine: Machine, mask: Mask, index, width: int = 1):
         if width != 1:

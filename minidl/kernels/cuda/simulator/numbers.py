@@ -24,6 +24,10 @@ def wrapped(x: int, bits: int = 64) -> int:
     return (x + half) % (2 * half) - half
 
 
+def _dtype(x):
+    return x.dtype if isinstance(x, (np.ndarray, np.generic)) else None
+
+
 def is_int(x) -> bool:
     return x.dtype.kind in "iu" if isinstance(x, (np.ndarray, np.generic)) else type(x) is int
 
@@ -38,6 +42,8 @@ def _as_int(x):
 
 def _balanced(a, b):
     """Both operands such that NumPy finds the type that Numba finds."""
+    if _dtype(a) is _dtype(b) is not None and a.dtype != np.bool_:
+        return a, b
     if _is_bool(a) and not _float(b):
         a = _as_int(a)
     if _is_bool(b) and not _float(a):
