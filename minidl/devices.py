@@ -41,12 +41,12 @@ class device(str):
         if kind not in ("cpu", "cuda") or index not in ("", "0"):
             raise ValueError(f"unknown device {name!r}: there are 'cpu' and 'cuda', the first GPU")
         if kind == "cuda":
-            _driver().require()
+            gpu_part("driver").require()
         return super().__new__(cls, kind)
 
     @property
     def type(self) -> str:
-        """ "cpu" or "cuda"."""
+        """The kind of place."""
         return str(self)
 
     def __repr__(self):
@@ -65,11 +65,6 @@ def asked(name: str | None) -> str:
     return _default.device if name is None else str(device(name))
 
 
-def check_device(name: str | None) -> None:
-    """Refuse a device that is not there, with what is missing."""
-    asked(name)
-
-
 def device_of(array) -> str:
     """Where an array lies."""
     return "cuda" if isinstance(array, DeviceArray) else "cpu"
@@ -79,11 +74,7 @@ def moved(array, place: str):
     """The array itself if it lies there, else a copy."""
     if place == device_of(array):
         return array
-    return (
-        importlib.import_module("minidl.kernels.cuda.array").asarray(array)
-        if place == "cuda"
-        else array.get()
-    )
+    return array.get() if place == "cpu" else maker(place).asarray(array)
 
 
 def to_host(array) -> np.ndarray:
@@ -91,5 +82,11 @@ def to_host(array) -> np.ndarray:
     return moved(array, "cpu")
 
 
-def _driver():
-    return importlib.import_module("minidl.kernels.cuda.driver")
+def maker(place: str):
+    """What has asarray, empty, zeros, ones and full for arrays of a place: there they are made, not sent."""
+    return np if place == "cpu" else gpu_part("array")
+
+
+def gpu_part(name: str):
+    """A file of `kernels/cuda`, which is not imported before it is needed."""
+    return importlib.import_module(f"minidl.kernels.cuda.{name}")

@@ -19,8 +19,8 @@ TOP_LEVEL = {
 }
 LAYERS = (  # a file imports from lower lines or from its own part, never from beside or above
     ("kernels", "scalar", "classic", "progress", "quiet", "part"),
-    ("devices", "cuda"),
-    ("writes",),
+    ("devices",),
+    ("writes", "cuda"),
     ("tensor",),
     ("ops", "autograd"),
     ("serialization",),

@@ -363,9 +363,10 @@ def _whole(function, x):
 
 
 @op
-def astype(input, dtype, device="cpu"):
+def astype(input, dtype, device=None):
     """input in another dtype or on another device; the gradient comes back in input's own."""
-    there, home = moved(input, device), device_of(input)
+    home = device_of(input)
+    there = moved(input, device or home)
     return there.astype(as_dtype(dtype), copy=there is input), (lambda g: moved(g, home),)
 
 

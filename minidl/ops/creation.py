@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from minidl.devices import Array, Place, asked, device_of, moved
+from minidl.devices import Array, Place, asked, device_of, maker, moved
 from minidl.ops.dtypes import PYTHON_DTYPES, as_dtype, float_dtype, narrow, result_dtype, scalar_dtype
 from minidl.tensor import Tensor
 
@@ -206,26 +206,33 @@ def _shape(sizes, size=None) -> tuple[int, ...]:
     return shape
 
 
+def _filled(how: str, shape: tuple[int, ...], dtype, device, requires_grad) -> Tensor:
+    """A tensor of one value, made where it is to lie."""
+    array = getattr(maker(asked(device)), how)(shape, as_dtype(dtype))
+    return Tensor(array).requires_grad_(requires_grad)
+
+
 def empty(*sizes: int, size=None, dtype=None, device: Place = None, requires_grad: bool = False) -> Tensor:
     """Whatever the memory holds: to be filled."""
-    return _made(np.empty(_shape(sizes, size), as_dtype(dtype)), device, requires_grad)
+    return _filled("empty", _shape(sizes, size), dtype, device, requires_grad)
 
 
 def zeros(*sizes: int, size=None, dtype=None, device: Place = None, requires_grad: bool = False) -> Tensor:
     """zeros(2, 3) or zeros((2, 3)): a tensor of that shape, every element 0."""
-    return _made(np.zeros(_shape(sizes, size), as_dtype(dtype)), device, requires_grad)
+    return _filled("zeros", _shape(sizes, size), dtype, device, requires_grad)
 
 
 def ones(*sizes: int, size=None, dtype=None, device: Place = None, requires_grad: bool = False) -> Tensor:
     """ones(2, 3) or ones((2, 3)): a tensor of that shape, every element 1."""
-    return _made(np.ones(_shape(sizes, size), as_dtype(dtype)), device, requires_grad)
+    return _filled("ones", _shape(sizes, size), dtype, device, requires_grad)
 
 
 def full(size, fill_value, *, dtype=None, device: Place = None, requires_grad: bool = False) -> Tensor:
     """fill_value everywhere. Without a dtype: bool, int64 or float32, as fill_value is in Python."""
     value = _number(fill_value)
     dtype = as_dtype(dtype, scalar_dtype(value))
-    return _made(np.full(_shape((), size), _in_range(value, dtype)), device, requires_grad)
+    array = maker(asked(device)).full(_shape((), size), _in_range(value, dtype))
+    return Tensor(array).requires_grad_(requires_grad)
 
 
 def _number(x):

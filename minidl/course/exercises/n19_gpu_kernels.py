@@ -421,7 +421,7 @@ def _additions(kernel: Callable) -> tuple[int, int, int]:
     blocks = 4
     count = _Additions(blocks)
     x, out = _numbers(1000), np.zeros(blocks, np.float32)
-    simulator._run(kernel, blocks, THREADS, (x, out, 1000), 0, count)
+    simulator.trace(kernel, blocks, THREADS, (x, out, 1000), recorder=count)
     return int(count.of_thread.sum()) // blocks, int(count.of_thread.max()), count.of_warps // blocks
 
 

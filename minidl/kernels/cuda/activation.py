@@ -26,7 +26,7 @@ DENSITY_AT_0 = 1 / math.sqrt(2 * math.pi)
 # -- one number: functions that make a formula for a type ------------------------------------------
 
 
-def _relu(number: Scalar) -> Device:
+def relu_of(number: Scalar) -> Device:
     @device
     def relu(x):
         return number(0) if x <= number(0) else x
@@ -101,7 +101,7 @@ def _normal(number: Scalar) -> Device:
     return normal
 
 
-def _gelu(number: Scalar) -> Device:
+def gelu_of(number: Scalar) -> Device:
     normal = _normal(number)
 
     @device
@@ -183,7 +183,7 @@ _exp, _tanh, _erf = _plain("exp"), _plain("tanh"), _plain("erf")
 
 def relu(x):
     """`reference.relu`."""
-    return _each(_relu, x)
+    return _each(relu_of, x)
 
 
 def relu_backward(g, out):
@@ -233,7 +233,7 @@ def silu_backward(g, x):
 
 def gelu(x):
     """`reference.gelu`."""
-    return _each(_gelu, x)
+    return _each(gelu_of, x)
 
 
 def gelu_backward(g, x):

@@ -114,17 +114,9 @@ def matmul(a: CudaArray, b: CudaArray, out: CudaArray | None = None) -> CudaArra
                 f"matmul: one operand is a {type(x).__name__}, the other is on the GPU; both must be there, "
                 "with at least one axis. Fix: y.to('cuda')"
             )
-    if a.ndim > 1 and b.ndim > 1:
-        return _products().matmul(a, b, out)
     if a.ndim == b.ndim == 1 and a.shape == b.shape:  # a sum, for which many threads share the work
         return reduced("add", a * b, out=out)
-    left, right = a[None] if a.ndim == 1 else a, b[:, None] if b.ndim == 1 else b
-    result = _products().matmul(left, right)
-    shape = result.shape[:-2] + a.shape[-2:-1] * (a.ndim > 1) + b.shape[-1:] * (b.ndim > 1)
-    result = result.reshape(shape)
-    if out is not None:
-        copy_into(result, out)
-    return result if out is None else out
+    return _products().matmul(a, b, out)
 
 
 @implements(np.dot)

@@ -28,8 +28,8 @@ from minidl.kernels.cuda.tiles import (
 
 ACTIVATIONS = {
     None: lambda number: formula("positive", number),
-    "gelu": activations._gelu,
-    "relu": activations._relu,
+    "gelu": activations.gelu_of,
+    "relu": activations.relu_of,
     "sigmoid": activations.sigmoid_of,
     "tanh": lambda number: formula("tanh", number),
 }

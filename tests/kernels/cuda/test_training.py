@@ -5,6 +5,7 @@ import pytest
 
 import minidl
 from minidl import nn, optim
+from minidl.kernels.cuda import graphs
 from minidl.nn import functional as F
 
 
@@ -58,6 +59,24 @@ def test_a_model_can_be_made_on_the_device():
     assert minidl.zeros(2).device == "cpu"
     assert there.weight.device == "cuda"
     np.testing.assert_array_equal(there.weight.cpu().detach().numpy(), here.weight.detach().numpy())
+
+
+def test_a_conversion_stays_where_its_tensor_is():
+    assert minidl.astype(minidl.ones(2).cuda(), dtype=minidl.float64).device == "cuda"
+
+
+def test_tensors_of_one_value_are_made_on_the_device():
+    """A capture refuses what is sent from the host, as the first states of a recurrent layer once were."""
+    layer, x = nn.LSTM(3, 4).cuda(), minidl.randn(2, 1, 3).cuda()
+    graph = graphs.graph_of(lambda: layer(x))
+    assert len(graph) > 0
+    with graphs.capture():
+        made = [
+            minidl.zeros(2, 3, device="cuda"),
+            minidl.ones(2, device="cuda"),
+            minidl.full((2,), 7, device="cuda"),
+        ]
+    assert [t.device for t in made] == ["cuda"] * 3
 
 
 def test_tensors_of_two_places_do_not_meet():

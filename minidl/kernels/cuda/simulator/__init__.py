@@ -66,9 +66,11 @@ def run(function: Callable, grid, block, args: tuple, shared: int = 0) -> None:
     _run(function, grid, block, args, shared, None)
 
 
-def trace(function: Callable, grid, block, args: tuple, shared: int = 0) -> Report:
-    """Run a kernel as `run` does, and count what every line costs."""
-    recorder = Recorder(getattr(function, "__name__", "kernel"))
+def trace(
+    function: Callable, grid, block, args: tuple, shared: int = 0, recorder: Recorder | None = None
+) -> Report:
+    """Run a kernel as `run` does, and count what every line costs, or what your own recorder counts."""
+    recorder = recorder or Recorder(getattr(function, "__name__", "kernel"))
     _run(function, grid, block, args, shared, recorder)
     return recorder.report
 
