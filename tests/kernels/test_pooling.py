@@ -62,6 +62,18 @@ def test_the_largest_and_where_it_stands(case):
     assert_same(compiled.max_pool_backward(g, at, size), reference.max_pool_backward(g, index, size))
 
 
+@given(tables(), st.integers(1, 40), st.integers(1, 4), st.integers(0, 99))
+def test_pairs_of_neighbours_need_no_table(vertical, pairs, planes, seed):
+    """Windows two wide that move by two have a kernel of their own, for planes of whole vectors."""
+    (height, rows), rng = vertical, np.random.default_rng(seed)
+    x = rng.integers(-2, 3, (planes, height, 2 * pairs)).astype(np.float32)
+    x[rng.random(x.shape) < 0.1] = np.nan
+    columns = np.arange(2 * pairs).reshape(pairs, 2).T
+    (got, at), (want, index) = compiled.max_pool(x, [rows, columns]), reference.max_pool(x, [rows, columns])
+    np.testing.assert_array_equal(got, want)
+    np.testing.assert_array_equal(at, index)
+
+
 @given(cases(special=(np.inf,)), st.booleans())
 def test_sums_of_windows(case, weighted):
     x, tables = case

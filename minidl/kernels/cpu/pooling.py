@@ -8,6 +8,9 @@ The tables that say where a window looks are the same for every plane. So they a
             for tap of the window
                 larger than the best so far?         gathered from the plane; no branch
 
+Gathering is slow. The usual window is two wide and moves by two: then the larger of each pair of neighbours
+in the plane comes first, without a table, and the best rows of pairs second.
+
 NumPy makes each of these steps over the whole batch, out of the cache. Resampling (averages, linear
 interpolation) goes along one axis after the other, as the reference does.
 """
@@ -19,7 +22,7 @@ import numpy as np
 
 from minidl.kernels import reference
 from minidl.kernels.cpu.compiling import compiled
-from minidl.kernels.cpu.simd import WIDTH, largest
+from minidl.kernels.cpu.simd import WIDTH, largest, largest_of_pairs
 from minidl.kernels.reference.pooling import turned_table
 from minidl.kernels.threads import split
 
@@ -36,6 +39,28 @@ def _max_pool(planes, offsets, values, index, start, stop):
         for p in range(0, count, WIDTH):
             first = offsets.ctypes.data + 4 * p
             largest(source, first, count, taps, best.ctypes.data + 4 * p, at.ctypes.data + 4 * p)
+        for p in range(places):
+            values[n, p] = best[p]
+            index[n, p] = at[p]
+
+
+@compiled
+def _max_pool_of_pairs(planes, rows, columns, values, index, start, stop):
+    """Windows two wide that move by two; rows (taps, rows of the result) hold where each row begins.
+
+    Whole vectors are read and written: what is too much of a row is overwritten by the next.
+    """
+    (taps, height), (count, size), places = rows.shape, planes.shape, values.shape[1]
+    last, best = np.zeros(size + 2 * WIDTH, np.float32), np.empty(places + WIDTH, np.float32)
+    at = np.empty(places + WIDTH, np.int32)
+    last[:size] = planes[count - 1]
+    for n in range(start, stop):
+        source = planes.ctypes.data + 4 * n * size if n < count - 1 else last.ctypes.data
+        for i in range(height):
+            for j in range(0, columns, WIDTH):
+                table, to = rows.ctypes.data + 8 * i, 4 * (i * columns + j)
+                found = best.ctypes.data + to, at.ctypes.data + to
+                largest_of_pairs(source, 2 * j, table, height, taps, *found)
         for p in range(places):
             values[n, p] = best[p]
             index[n, p] = at[p]
@@ -61,21 +86,31 @@ def _joined(size, shapes, *tables):
     return np.pad(offsets, ((0, 0), (0, -offsets.shape[1] % WIDTH))).astype(np.int32)
 
 
+def _are_pairs(size, tables) -> bool:
+    """Are the windows all neighbours two by two, inside planes of which whole vectors can be read?"""
+    if len(tables) != 2 or math.prod(size) < 2 * WIDTH or (tables[0] == size[0]).any():
+        return False
+    return tables[1].shape == (2, size[1] / 2) and (tables[1].T.ravel() == np.arange(size[1])).all()
+
+
 def max_pool(x, tables):
     """`reference.max_pool`, with the positions as int32."""
     size, batch = x.shape[x.ndim - len(tables) :], x.shape[: x.ndim - len(tables)]
     out = tuple(table.shape[1] for table in tables)
     if x.dtype != np.float32 or not x.size or not math.prod(out) or math.prod(size) > np.iinfo(np.int32).max:
         return reference.max_pool(x, tables)
-    offsets = _joined(size, tuple(t.shape for t in tables), *(t.astype(np.int64).tobytes() for t in tables))
     planes = np.ascontiguousarray(x).reshape(math.prod(batch), -1)
     values = np.empty((len(planes), math.prod(out)), np.float32)
     index = np.empty(values.shape, np.int32)
-    split(
-        len(planes),
-        2.0 * values.size * len(offsets),
-        lambda start, stop: _max_pool(planes, offsets, values, index, start, stop),
-    )
+    if _are_pairs(size, tables):
+        rows = np.ascontiguousarray(tables[0] * size[1])
+        given = (planes, rows, out[1], values, index)
+        pool, work = _max_pool_of_pairs, planes.size
+    else:
+        shapes, places = tuple(t.shape for t in tables), [t.astype(np.int64).tobytes() for t in tables]
+        given = (planes, _joined(size, shapes, *places), values, index)
+        pool, work = _max_pool, 2 * values.size * len(given[1])
+    split(len(planes), work, lambda start, stop: pool(*given, start, stop))
     return values.reshape(*batch, *out), index.reshape(*batch, *out)
 
 

@@ -12,7 +12,7 @@ machine (Goto & van de Geijn 2008). Where B[v, k] lies is said by two tables of 
 k. So a kernel that moves over an image needs no copies of its windows: the tables hold where it looks.
 
 The other piece turns a square of WIDTH x WIDTH floats in registers, so that images become lanes of vectors.
-Beside them lie the largest of a window, and the smallest step of all, `copy`.
+Beside them lie the largest of a window, in general and pair by pair, and the smallest step of all, `copy`.
 """
 
 import llvmlite.binding as llvm
@@ -27,8 +27,8 @@ WIDTH = 16 if _FEATURES.get("avx512f") else 8 if _FEATURES.get("avx2") else 4
 BLOCKS = ((8, 3), (6, 4), (1, 8)) if WIDTH == 16 else ((4, 3), (6, 2), (1, 8))
 """(rows, vectors) of micro-kernels: their sums fit into 32 (AVX-512) or 16 registers."""
 
-_INT, _FLOAT = ir.IntType(64), ir.FloatType()
-_VECTOR, _OFFSETS = ir.VectorType(_FLOAT, WIDTH), ir.VectorType(ir.IntType(32), WIDTH)
+_INT, _INDEX, _FLOAT = ir.IntType(64), ir.IntType(32), ir.FloatType()
+_VECTOR, _OFFSETS = ir.VectorType(_FLOAT, WIDTH), ir.VectorType(_INDEX, WIDTH)
 
 
 class _Emitter:
@@ -40,11 +40,14 @@ class _Emitter:
     def bytes(self, floats):
         return self.builder.mul(floats, _INT(4))
 
+    def entry(self, table, i):
+        """The i-th number of a table of int64."""
+        address = self.builder.add(table, self.builder.mul(i, _INT(8)))
+        return self.builder.load(self.builder.inttoptr(address, _INT.as_pointer()))
+
     def move(self, address, table, i):
-        """The address moved by the i-th offset of a table of int64."""
-        entry = self.builder.add(table, self.builder.mul(i, _INT(8)))
-        offset = self.builder.load(self.builder.inttoptr(entry, _INT.as_pointer()))
-        return self.builder.add(address, self.bytes(offset))
+        """The address moved by the i-th offset of a table."""
+        return self.builder.add(address, self.bytes(self.entry(table, i)))
 
     def load(self, address):
         return self.builder.load(self.builder.inttoptr(address, _VECTOR.as_pointer()), align=4)
@@ -52,11 +55,14 @@ class _Emitter:
     def store(self, vector, address):
         self.builder.store(vector, self.builder.inttoptr(address, _VECTOR.as_pointer()), align=4)
 
+    def same(self, value, kind):
+        """A vector of this type with the value in every lane."""
+        first = self.builder.insert_element(ir.Constant(kind, ir.Undefined), value, _INDEX(0))
+        return self.shuffle(first, first, [0] * WIDTH)
+
     def spread(self, address):
         """The float at this address in every lane of a vector."""
-        value = self.builder.load(self.builder.inttoptr(address, _FLOAT.as_pointer()))
-        first = self.builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), value, ir.IntType(32)(0))
-        return self.shuffle(first, first, [0] * WIDTH)
+        return self.same(self.builder.load(self.builder.inttoptr(address, _FLOAT.as_pointer())), _VECTOR)
 
     def shuffle(self, a, b, lanes):
         """A vector of these lanes of a (from 0) and b (from WIDTH)."""
@@ -82,14 +88,20 @@ class _Emitter:
         """WIDTH offsets from a table of int32."""
         return self.builder.load(self.builder.inttoptr(address, _OFFSETS.as_pointer()), align=4)
 
+    def store_offsets(self, offsets, address):
+        self.builder.store(offsets, self.builder.inttoptr(address, _OFFSETS.as_pointer()), align=4)
+
+    def larger(self, best, at, seen, seen_at):
+        """The larger values and where they are; of equal ones the first counts, of nan the last."""
+        b = self.builder
+        better = b.or_(b.fcmp_ordered(">", seen, best), b.fcmp_unordered("uno", seen, seen))
+        return [b.select(better, seen, best), b.select(better, seen_at, at)]
+
     def gather(self, source, offsets):
         """The floats at these offsets from `source`."""
         b, lanes = self.builder, ir.VectorType(_INT, WIDTH)
-        first = b.insert_element(ir.Constant(lanes, ir.Undefined), source, ir.IntType(32)(0))
-        start = b.shuffle_vector(first, first, ir.Constant(_OFFSETS, [0] * WIDTH))
-        moved = b.add(
-            start, b.shl(b.zext(offsets, lanes), ir.Constant(lanes, [2] * WIDTH))
-        )  # 4 bytes a float
+        distance = b.shl(b.zext(offsets, lanes), ir.Constant(lanes, [2] * WIDTH))  # 4 bytes a float
+        moved = b.add(self.same(source, lanes), distance)
         pointers = b.inttoptr(moved, ir.VectorType(_FLOAT.as_pointer(), WIDTH))
         every = ir.Constant(ir.VectorType(ir.IntType(1), WIDTH), [1] * WIDTH)
         shape = ir.FunctionType(_VECTOR, [pointers.type, ir.IntType(32), every.type, _VECTOR])
@@ -222,19 +234,42 @@ def largest(typing, source, offsets, next_tap, taps, values, index):
         e = _Emitter(builder)
         source, offsets, next_tap, taps, values, index = args
         start = e.load_offsets(offsets)
-        found = [e.gather(source, start), start]
 
         def step(k, found):
-            best, at = found
             seen_at = e.load_offsets(builder.add(offsets, e.bytes(builder.mul(next_tap, k))))
-            seen = e.gather(source, seen_at)
-            better = builder.fcmp_ordered(">", seen, best)
-            better = builder.or_(better, builder.fcmp_unordered("uno", seen, seen))
-            return [builder.select(better, seen, best), builder.select(better, seen_at, at)]
+            return e.larger(*found, e.gather(source, seen_at), seen_at)
 
-        best, at = e.loop(taps, found, step)
+        best, at = e.loop(taps, [e.gather(source, start), start], step)
         e.store(best, values)
-        builder.store(at, builder.inttoptr(index, _OFFSETS.as_pointer()), align=4)
+        e.store_offsets(at, index)
         return context.get_dummy_value()
 
     return types.void(*[types.intp] * 6), emit
+
+
+@intrinsic
+def largest_of_pairs(typing, source, first, rows, next_tap, taps, values, index):
+    """`largest` where place i looks at first + rows[k * next_tap] + 2 i and its right neighbour, for each k."""
+
+    def emit(context, builder, signature, args):
+        e = _Emitter(builder)
+        source, first, rows, next_tap, taps, values, index = args
+
+        def pair(k):
+            row = builder.add(first, e.entry(rows, builder.mul(next_tap, k)))
+            start, address = e.same(builder.trunc(row, _INDEX), _OFFSETS), builder.add(source, e.bytes(row))
+            halves, found = (e.load(address), e.load(builder.add(address, _INT(4 * WIDTH)))), []
+            for side in (0, 1):
+                lanes = list(range(side, 2 * WIDTH, 2))
+                found += [e.shuffle(*halves, lanes), builder.add(start, ir.Constant(_OFFSETS, lanes))]
+            return e.larger(*found)
+
+        def step(k, found):
+            return e.larger(*found, *pair(builder.add(k, _INT(1))))
+
+        best, at = e.loop(builder.sub(taps, _INT(1)), pair(_INT(0)), step)
+        e.store(best, values)
+        e.store_offsets(at, index)
+        return context.get_dummy_value()
+
+    return types.void(*[types.intp] * 7), emit
