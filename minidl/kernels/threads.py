@@ -9,6 +9,8 @@ part mostly comes soon; handing over costs some ten microseconds, which is why s
 from __future__ import annotations
 
 import atexit
+import contextlib
+import ctypes
 import functools
 import importlib
 import importlib.util
@@ -38,6 +40,25 @@ def thread_count() -> int:
             return max(1, int(os.environ[name]))
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(cores, MOST)
+
+
+@functools.cache
+def _our_core() -> Callable[[], int] | None:
+    """The system's function that says on which core the caller runs; None where a core cannot be chosen."""
+    return getattr(ctypes.CDLL(None), "sched_getcpu", None) if hasattr(os, "sched_setaffinity") else None
+
+
+def _keep_from_our_core(thread: int) -> None:
+    """Let a thread wake up on another core than the caller's.
+
+    The system likes to wake a thread where it was called from. There it waits for the caller, and then the
+    caller for it, a millisecond each, while the next core is idle.
+    """
+    if (our_core := _our_core()) is not None:
+        others = os.sched_getaffinity(0) - {our_core()}
+        if others:
+            with contextlib.suppress(OSError):  # some sandboxes do not allow it
+                os.sched_setaffinity(thread, others)
 
 
 class _Job:
@@ -79,7 +100,8 @@ class _Worker:
         self.asked_at, self.done_at = self.asked.ctypes.data, self.done.ctypes.data
         self.number, self.job, self.asleep = 0, None, False
         self.wake = threading.Condition()
-        threading.Thread(target=self._run, name="minidl-kernel", daemon=True).start()
+        self.thread = threading.Thread(target=self._run, name="minidl-kernel", daemon=True)
+        self.thread.start()
 
     def start(self, job: _Job | None) -> None:
         """Help with this job; None ends the thread."""
@@ -87,6 +109,7 @@ class _Worker:
         self.number += 1
         self.asked[0] = self.number
         if self.asleep:
+            _keep_from_our_core(self.thread.native_id)
             with self.wake:
                 self.wake.notify()
 

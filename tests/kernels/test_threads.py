@@ -64,6 +64,24 @@ def test_workers_take_up_work_again(use_threads, pause):
             time.sleep(pause)
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="here a core cannot be chosen")
+def test_a_worker_does_not_wake_on_the_core_that_asks(use_threads, monkeypatch):
+    """There it would wait for its caller, and its caller for it, with another core idle."""
+    cores = os.sched_getaffinity(0)
+    if len(cores) == 1:
+        pytest.skip("there is one core only")
+    use_threads(2)
+    for core in cores:
+        monkeypatch.setattr(threads, "_our_core", lambda core=core: lambda: core)
+        threads.split(2, MUCH, lambda start, stop: None)  # there is a worker from now on
+        worker = threads._pool.workers[0]
+        while not worker.asleep:
+            time.sleep(0.01)
+        threads._pool.rest_until = 0
+        threads.split(2, MUCH, lambda start, stop: None)
+        assert os.sched_getaffinity(worker.thread.native_id) == cores - {core}
+
+
 def test_work_asked_for_inside_of_work_is_done_without_help(use_threads):
     use_threads(2)
     seen = []

@@ -12,7 +12,8 @@ machine (Goto & van de Geijn 2008). Where B[v, k] lies is said by two tables of 
 k. So a kernel that moves over an image needs no copies of its windows: the tables hold where it looks.
 
 The other piece turns a square of WIDTH x WIDTH floats in registers, so that images become lanes of vectors.
-Beside them lie the largest of a window, in general and pair by pair, and the smallest step of all, `copy`.
+Beside them lie the largest of a window, in general and pair by pair, a square of vectors between two
+matrices, and the smallest step of all, `copy`.
 """
 
 import llvmlite.binding as llvm
@@ -113,6 +114,20 @@ class _Emitter:
         shape = ir.FunctionType(_VECTOR, [_VECTOR] * 3)
         name = f"llvm.fma.v{WIDTH}f32"
         return self.builder.call(cgutils.get_or_insert_function(self.builder.module, shape, name), [a, b, c])
+
+    def combine(self, factors, vectors):
+        """The sum of factors[k] vectors[k]. Zeros cost nothing, and ones no multiplication."""
+        terms = [(factor, vector) for factor, vector in zip(factors, vectors, strict=True) if factor]
+        terms.sort(key=lambda term: term[0] != 1)
+        (factor, total), *others = terms
+        if factor != 1:
+            total = self.builder.fmul(total, ir.Constant(_VECTOR, [factor] * WIDTH))
+        for factor, vector in others:
+            if abs(factor) == 1:
+                total = (self.builder.fadd if factor > 0 else self.builder.fsub)(total, vector)
+            else:
+                total = self.multiply_add(ir.Constant(_VECTOR, [factor] * WIDTH), vector, total)
+        return total
 
     def loop(self, steps, start, body):
         """`body(k, values) -> values` for k in range(steps), from `start` on; returns the last values."""
@@ -249,7 +264,7 @@ def largest(typing, source, offsets, next_tap, taps, values, index):
 
 @intrinsic
 def largest_of_pairs(typing, source, first, rows, next_tap, taps, values, index):
-    """`largest` where place i looks at first + rows[k * next_tap] + 2 i and its right neighbour, for each k."""
+    """`largest` where tap k of place i is first + rows[k * next_tap] + 2 i, and its right neighbour."""
 
     def emit(context, builder, signature, args):
         e = _Emitter(builder)
@@ -273,3 +288,35 @@ def largest_of_pairs(typing, source, first, rows, next_tap, taps, values, index)
         return context.get_dummy_value()
 
     return types.void(*[types.intp] * 7), emit
+
+
+def sandwich(*factors):
+    """An intrinsic `kernel(source, source_offsets, target, target_offsets)`: T d T^T, d a square of vectors.
+
+    T is the product of the factors, constant matrices of which the last is applied first, so that what their
+    rows share is computed once. Row after row, d lies at source + source_offsets[i], the result likewise.
+    """
+    factors = [[[float(number) for number in row] for row in factor] for factor in factors]
+
+    def emit(context, builder, signature, args):
+        e = _Emitter(builder)
+        source, source_offsets, target, target_offsets = args
+
+        def along(vectors):
+            for factor in reversed(factors):
+                vectors = [e.combine(row, vectors) for row in factor]
+            return vectors
+
+        size = len(factors[-1][0])
+        d = [e.load(e.move(source, source_offsets, _INT(i))) for i in range(size * size)]
+        columns = [along(d[j::size]) for j in range(size)]
+        result = [vector for row in zip(*columns, strict=True) for vector in along(list(row))]
+        for i, vector in enumerate(result):
+            e.store(vector, e.move(target, target_offsets, _INT(i)))
+        return context.get_dummy_value()
+
+    @intrinsic
+    def kernel(typing, source, source_offsets, target, target_offsets):
+        return types.void(*[types.intp] * 4), emit
+
+    return kernel
