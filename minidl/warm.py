@@ -42,6 +42,7 @@ def _convolution():
     x = _batch(8, 4, 16, 16)
     for layer in (nn.Conv2d(4, 8, 3, padding=1), nn.Conv2d(4, 8, 3, stride=2), nn.Conv2d(4, 8, 1)):
         _both_ways(layer, x)
+    _both_ways(nn.Conv2d(16, 16, 3, padding=1), _batch(16, 16, 16, 16))  # channels enough for Winograd's way
     _both_ways(nn.ConvTranspose2d(4, 8, 2, stride=2), x)
     _both_ways(nn.Conv1d(4, 8, 3), _batch(8, 4, 256))
 

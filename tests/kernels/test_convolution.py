@@ -12,6 +12,7 @@ from tests.parity import assert_parity, written
 
 pytest.importorskip("numba", reason="Numba is not installed")
 from minidl.kernels.cpu import convolution as compiled
+from minidl.kernels.cpu import lanes
 
 NAMES = ("convolution", "convolution_backward_input", "convolution_backward_weight")
 SHAPES = [  # batch, channels, outputs, size, kernel
@@ -87,7 +88,7 @@ def test_bias_is_where_the_sums_start():
 def test_large_images_are_cut_into_bands(monkeypatch):
     calls = arguments((20, 3, 5, (24, 11), (3, 3)), (2, 1, 1), np.float32)
     want = [getattr(compiled, name)(*call) for name, call in zip(NAMES, calls, strict=True)]
-    monkeypatch.setattr(compiled, "CACHE", 40_000)
+    monkeypatch.setattr(lanes, "CACHE", 40_000)
     compiled._plan.cache_clear()
     assert_same(calls)
     compiled._plan.cache_clear()

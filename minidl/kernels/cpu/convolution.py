@@ -27,38 +27,30 @@ from typing import NamedTuple
 import numpy as np
 
 from minidl.kernels import reference
+from minidl.kernels.cpu import winograd
+from minidl.kernels.cpu.blocks import add_products, add_up, best_block, filled, from_blocks, multiply, pack
 from minidl.kernels.cpu.compiling import compiled
-from minidl.kernels.cpu.simd import BLOCKS, WIDTH, copy, micro_kernel, turn
+from minidl.kernels.cpu.lanes import (
+    Bands,
+    best_bands,
+    grid,
+    into_lanes,
+    make_spaces,
+    out_of_lanes,
+    read_lanes,
+    two_spaces,
+    written_lanes,
+)  # fmt: skip
+from minidl.kernels.cpu.simd import WIDTH
 from minidl.kernels.threads import split, thread_count
 
 PLACES = 64
 """Places whose g, for all rows of a block, stay in the first-level cache while weights move over them."""
-FULL_ENOUGH = 0.8
-"""Share of lanes in use from which cutting images into more bands gains nothing."""
-CACHE = 5 << 18
-"""Bytes of lanes that stay in the second-level cache; larger images are cut into bands."""
 WORTH_A_PHASE = 0.9
 """Share of the work that must be left to give places at the edges, which see less, kernels of their own."""
 
-_products = [micro_kernel(*block, spread=True) for block in BLOCKS]
-_dots = [micro_kernel(*block, spread=False) for block in BLOCKS]
-_product_high, _product_middle, _product_one = _products
-_dot_high, _dot_middle, _dot_one = _dots
-
-_NOTHING = np.empty(0, np.float32)
-
 
 # -- where things lie --------------------------------------------------------------------------------
-
-
-class Lanes(NamedTuple):
-    """The images of an array as lanes: lane i of a chunk begins at starts[chunk, i]."""
-
-    numbers: np.ndarray  # flat
-    starts: np.ndarray  # (chunks, WIDTH)
-    step: int  # from one channel to the next
-    run: int  # numbers in a channel
-    nobody: np.ndarray  # where lanes without an image point to
 
 
 class Tables(NamedTuple):
@@ -128,11 +120,6 @@ def _backward_axis(size, kernel, out, stride, padding, dilation):
     return _Axis(before, length, [p._replace(sources=p.sources + before) for p in phases])
 
 
-def _grid(rows, columns, width):
-    """row * width + column for all pairs."""
-    return (rows[:, None] * width + columns).ravel()
-
-
 def _tables(vertical, horizontal, size, kernel_width, out_width, channels, channel_stride, vectors):
     """Tables of both axes, for a source of this size.
 
@@ -140,15 +127,15 @@ def _tables(vertical, horizontal, size, kernel_width, out_width, channels, chann
     """
     row, channel = horizontal.length, np.arange(channels)[:, None]
     plane = vertical.length * row
-    inside = _grid(np.arange(size[0]) + vertical.before, np.arange(size[1]) + horizontal.before, row)
+    inside = grid(np.arange(size[0]) + vertical.before, np.arange(size[1]) + horizontal.before, row)
     entries, steps, columns, targets = [], [], [], []
     for y in vertical.phases:
         for x in horizontal.phases:
-            entries.append((channel * channel_stride + _grid(y.taps, x.taps, kernel_width)).ravel())
-            steps.append((channel * plane + _grid(y.shifts, x.shifts, row)).ravel() * WIDTH)
+            entries.append((channel * channel_stride + grid(y.taps, x.taps, kernel_width)).ravel())
+            steps.append((channel * plane + grid(y.shifts, x.shifts, row)).ravel() * WIDTH)
             fill = (0, -len(y.places) * len(x.places) % vectors)
-            columns.append(np.pad(_grid(y.sources, x.sources, row), fill, "edge") * WIDTH)
-            targets.append(np.pad(_grid(y.places, x.places, out_width), fill, "edge") * WIDTH)
+            columns.append(np.pad(grid(y.sources, x.sources, row), fill, "edge") * WIDTH)
+            targets.append(np.pad(grid(y.places, x.places, out_width), fill, "edge") * WIDTH)
     bounds = [np.cumsum([0, *map(len, tables)]) for tables in (steps, columns)]
     joined = [np.concatenate(tables) for tables in (entries, steps, columns, targets)]
     joined[1] = np.pad(joined[1], (0, vectors))  # blocks of entries may reach beyond the last one
@@ -159,67 +146,6 @@ def _tables(vertical, horizontal, size, kernel_width, out_width, channels, chann
 
 
 @compiled
-def _two_spaces(space, first, surrounded):
-    """Two parts of a space that begin where a vector does: one across two cache lines costs twice.
-
-    The first part, of so many floats, is cleared if its images have zeros around them.
-    """
-    start = -(space.ctypes.data // 4) % WIDTH
-    middle = start + first
-    if surrounded:
-        space[start:middle] = 0
-    return space[start:middle], space[middle:]
-
-
-@compiled
-def _into_lanes(images, chunk, channels, inside, plane, lanes):
-    """Write a chunk of images into `lanes`; what lies around them stays zero."""
-    starts, turned = images.starts[chunk], images.run // WIDTH * WIDTH
-    for c in range(channels):
-        source, target = images.numbers.ctypes.data + 4 * c * images.step, lanes.ctypes.data + 4 * c * plane
-        for p in range(0, turned, WIDTH):
-            turn(source + 4 * p, starts.ctypes.data, target, inside.ctypes.data + 8 * p)
-        for p in range(turned, images.run):
-            for lane in range(WIDTH):
-                copy(source + 4 * (starts[lane] + p), target + 4 * (inside[p] + lane))
-
-
-@compiled
-def _out_of_lanes(lanes, images, chunk, channel, rows):
-    """Write one channel, which begins at address `lanes`, back to the images of a chunk."""
-    starts, turned = images.starts[chunk], images.run // WIDTH * WIDTH
-    target = images.numbers.ctypes.data + 4 * channel * images.step
-    for p in range(0, turned, WIDTH):
-        turn(lanes + 4 * p * WIDTH, rows.ctypes.data, target + 4 * p, starts.ctypes.data)
-    for p in range(turned, images.run):
-        for lane in range(WIDTH):
-            copy(lanes + 4 * (p * WIDTH + lane), target + 4 * (starts[lane] + p))
-
-
-@compiled
-def _pack(weight, row_stride, outputs, entries, packed):
-    """packed[group, block, k, row] = the weight of entry k for this output; 0 behind the last output."""
-    groups, _, count, rows = packed.shape
-    size = weight.size // groups
-    for g in range(groups):
-        for o in range(outputs):
-            first = g * size + o * row_stride
-            for k in range(count):
-                packed[g, o // rows, k, o % rows] = weight[first + entries[k]]
-
-
-@compiled
-def _multiply(rows, weight, x, columns, steps, y, length, targets, bias, entries):
-    """One block of places for one block of outputs."""
-    if rows == BLOCKS[0][0]:
-        _product_high(weight, 1, rows, x, columns, steps, y, length, targets, bias, entries)
-    elif rows == BLOCKS[1][0]:
-        _product_middle(weight, 1, rows, x, columns, steps, y, length, targets, bias, entries)
-    else:
-        _product_one(weight, 1, rows, x, columns, steps, y, length, targets, bias, entries)
-
-
-@compiled
 def _block(tables, lanes, vectors, weight, rows, bias, sums, length):
     """All places of one block of outputs."""
     for phase in range(len(tables.ps) - 1):
@@ -227,17 +153,17 @@ def _block(tables, lanes, vectors, weight, rows, bias, sums, length):
         steps, a = tables.steps.ctypes.data + 8 * k, weight + 4 * k * rows
         for i in range(tables.ps[phase], tables.ps[phase + 1], vectors):
             columns, targets = tables.columns.ctypes.data + 8 * i, tables.targets.ctypes.data + 8 * i
-            _multiply(rows, a, lanes, columns, steps, sums.ctypes.data, length, targets, bias, entries)
+            multiply(rows, a, lanes, columns, steps, sums.ctypes.data, length, targets, bias, entries)
 
 
 @compiled
 def _convolution(x, y, tables, vectors, channels, packed, outputs, bias, space, start, stop):
     groups, blocks, entries, rows = packed.shape
     length = y.run * WIDTH
-    lanes, sums = _two_spaces(space, groups * channels * tables.plane, tables.plane > x.run * WIDTH)
-    every = np.arange(WIDTH) * WIDTH
+    lanes, sums = two_spaces(space, groups * channels * tables.plane, tables.plane > x.run * WIDTH)
+    every = np.arange(y.run) * WIDTH
     for chunk in range(start, stop):
-        _into_lanes(x, chunk, groups * channels, tables.inside, tables.plane, lanes)
+        into_lanes(x, chunk, groups * channels, tables.inside, tables.plane, lanes.ctypes.data)
         for g in range(groups):
             seen = lanes.ctypes.data + 4 * g * channels * tables.plane
             for b in range(blocks):
@@ -246,18 +172,7 @@ def _convolution(x, y, tables, vectors, channels, packed, outputs, bias, space, 
                 _block(tables, seen, vectors, weight, rows, first, sums, length)
                 for m in range(min(rows, outputs - b * rows)):
                     done, output = sums.ctypes.data + 4 * m * length, g * outputs + b * rows + m
-                    _out_of_lanes(done, y, chunk, output, every)
-
-
-@compiled
-def _add_products(rows, g, length, x, steps, columns, total, places):
-    """total[row, k] += sum over places and lanes of g[row, place] x[steps[k] + columns[place]]."""
-    if rows == BLOCKS[0][0]:
-        _dot_high(g, length, WIDTH, x, steps, columns, total, 0, 0, 0, places)
-    elif rows == BLOCKS[1][0]:
-        _dot_middle(g, length, WIDTH, x, steps, columns, total, 0, 0, 0, places)
-    else:
-        _dot_one(g, length, WIDTH, x, steps, columns, total, 0, 0, 0, places)
+                    out_of_lanes(done, every, y, chunk, output)
 
 
 @compiled
@@ -271,30 +186,22 @@ def _group_weights(g_address, places, x_address, tables, rows, vectors, total):
             for k in range(total.shape[1]):
                 steps = tables.steps.ctypes.data + 8 * k * vectors
                 to = sums + 4 * (b * total.shape[1] + k) * total.shape[2]
-                _add_products(rows, a, length, x_address, steps, columns, to, count)
+                add_products(rows, a, length, x_address, steps, columns, to, count)
 
 
 @compiled
 def _weights(x, g, tables, rows, vectors, channels, outputs, total, space, start, stop):
     """Add what these chunks give to the gradient of the weights, `total`, block by block for each group."""
     groups, length = len(total), g.run * WIDTH
-    lanes, turned = _two_spaces(space, groups * channels * tables.plane, tables.plane > x.run * WIDTH)
+    lanes, turned = two_spaces(space, groups * channels * tables.plane, tables.plane > x.run * WIDTH)
     every = np.arange(g.run) * WIDTH
     for chunk in range(start, stop):
-        _into_lanes(x, chunk, groups * channels, tables.inside, tables.plane, lanes)
-        _into_lanes(g, chunk, groups * outputs, every, length, turned)
+        into_lanes(x, chunk, groups * channels, tables.inside, tables.plane, lanes.ctypes.data)
+        into_lanes(g, chunk, groups * outputs, every, length, turned.ctypes.data)
         for group in range(groups):
             g_address = turned.ctypes.data + 4 * group * outputs * length
             x_address = lanes.ctypes.data + 4 * group * channels * tables.plane
             _group_weights(g_address, g.run, x_address, tables, rows, vectors, total[group])
-
-
-@compiled(fastmath={"reassoc"})
-def _sum(row):
-    total = row.dtype.type(0)
-    for i in range(row.size):
-        total += row[i]
-    return total
 
 
 @compiled
@@ -302,7 +209,7 @@ def _bias(g, total, start, stop):
     """total[o] = the sum of g (N, O, places), for these outputs."""
     for o in range(start, stop):
         for n in range(len(g)):
-            total[o] += _sum(g[n, o])
+            total[o] += add_up(g[n, o])
 
 
 # -- plans -------------------------------------------------------------------------------------------
@@ -312,33 +219,10 @@ class _Plan(NamedTuple):
     """How a convolution with these shapes is done."""
 
     block: tuple[int, int]  # rows and vectors of the micro-kernel
-    bands: int  # of rows, into which each image is cut
-    frame: tuple[int, int]  # if there are several: zeros before the first row, rows with all zeros
-    reads: tuple[int, int]  # rows from one band of the source to the next; rows that a band reads
-    writes: int  # rows that a band writes
+    bands: Bands  # into which each image is cut
     tables: Tables
     channels: int  # of the source, in a group
     output_stride: int  # from one output of the product to the next, in the weights
-
-
-def _best_block(outputs):
-    """(rows, vectors) of the micro-kernel that computes least for nothing. One row is slow: it loads most."""
-    return min(BLOCKS, key=lambda block: -(-outputs // block[0]) * (block[0] + 1))
-
-
-def _best_bands(batch, rows, threads, size):
-    """Into how many bands to cut images of so many rows, which need `size` bytes of cache.
-
-    So many that the cache holds them, lanes are full and no thread is idle.
-    """
-
-    def use(bands):
-        chunks = -(-batch * bands // WIDTH)
-        return batch * bands / (WIDTH * chunks) * min(1, chunks / threads)
-
-    choices = [b for b in range(1, rows + 1) if rows % b == 0]
-    choices = [b for b in choices if size / b <= CACHE] or choices[-1:]
-    return next((b for b in choices if use(b) >= FULL_ENOUGH), max(choices, key=use))
 
 
 @functools.lru_cache(256)
@@ -355,11 +239,13 @@ def _plan(direction, source, weight, target, window, groups, threads):
     size, out = (target[2:], source[2:]) if backward else (source[2:], target[2:])
     axes = zip(size, weight[2:], out, *window, strict=True)
     vertical, horizontal = itertools.starmap(_backward_axis if backward else _forward_axis, axes)
-    block, frame = _best_block(target[1] // groups), (vertical.before, vertical.length)
+    others = per_output if direction == "weight" else math.prod(target[2:])
+    block = best_block(target[1] // groups, others)
+    frame = vertical.before, vertical.length
     bands, area = 1, source[2:]
     if len(vertical.phases) == 1:
         space = 4 * WIDTH * source[1] * vertical.length * horizontal.length
-        bands = _best_bands(source[0], target[2], threads, space)
+        bands = best_bands(source[0], target[2], threads, space)
     rows = target[2] // bands
     if bands > 1:
         vertical = vertical.band(rows)
@@ -370,42 +256,8 @@ def _plan(direction, source, weight, target, window, groups, threads):
     channels = source[1] // groups
     tables = _tables(vertical, horizontal, area, weight[3], target[3], channels, strides[0], block[1])
     shift = rows if backward else rows * window[0][0]
-    return _Plan(block, bands, frame, (shift, area[0]), rows, tables, channels, strides[1])
-
-
-@functools.lru_cache(256)
-def _starts(batch, bands, image, band):
-    """(chunks, WIDTH) starts of lanes, band after band and image after image, and how many there are."""
-    starts = (np.arange(batch)[:, None] * image + np.arange(bands) * band).ravel()
-    return np.pad(starts, (0, -len(starts) % WIDTH)).reshape(-1, WIDTH), len(starts)
-
-
-def _as_lanes(array, bands, shift, rows):
-    """Lanes of an array (N, C, H, W): band b of an image begins at row b * shift and has `rows` rows.
-
-    Lanes that are left over read, and write, an image of zeros that belongs to nobody.
-    """
-    batch, _, height, width = array.shape
-    starts, filled = _starts(batch, bands, array.size // batch, shift * width)
-    nobody = _NOTHING
-    if filled < starts.size:
-        nobody, starts = np.zeros(array.size // batch, np.float32), starts.copy()
-        starts.reshape(-1)[filled:] = (nobody.ctypes.data - array.ctypes.data) // 4
-    return Lanes(array.reshape(-1), starts, height * width, rows * width, nobody)
-
-
-def _source(x, plan):
-    """Lanes of what is read, for bands with the zeros above and below."""
-    if plan.bands > 1:
-        before, rows = plan.frame
-        framed = np.zeros((*x.shape[:2], rows, x.shape[3]), np.float32)
-        framed[:, :, before : before + x.shape[2]] = x
-        x = framed
-    return _as_lanes(x, plan.bands, *plan.reads)
-
-
-def _target(y, plan):
-    return _as_lanes(y, plan.bands, plan.writes, plan.writes)
+    cut = Bands(bands, frame, (shift, area[0]), rows)
+    return _Plan(block, cut, tables, channels, strides[1])
 
 
 # -- what is called ----------------------------------------------------------------------------------
@@ -435,11 +287,6 @@ def _window(stride, padding, dilation):
     return _two(stride, 1), _two(padding, 0), _two(dilation, 1)
 
 
-def _spaces(size, chunks):
-    """Space for each thread, from the thread that asks: what others allocate goes back to the system."""
-    return [np.empty(size + WIDTH, np.float32) for _ in range(min(chunks, thread_count()))]
-
-
 def _product(direction, x, weight, result, window, groups, bias):
     """The convolution of x, or its transpose ("input"): an array (N, C, *result)."""
     x, weight = _image(x), _image(weight)
@@ -449,61 +296,65 @@ def _product(direction, x, weight, result, window, groups, bias):
     rows, vectors = plan.block
     blocks = -(-outputs // rows)
     packed = np.zeros((groups, blocks, len(plan.tables.entries), rows), np.float32)
-    _pack(weight.reshape(-1), plan.output_stride, outputs, plan.tables.entries, packed)
+    pack(weight.reshape(-1), plan.output_stride, outputs, plan.tables.entries, packed)
     first = np.zeros((groups, blocks * rows), np.float32)
     if bias is not None:
         first[:, :outputs] = bias.reshape(groups, outputs)
-    source, target = _source(x, plan), _target(y, plan)
+    source, target = read_lanes(x, plan.bands), written_lanes(y, plan.bands)
     constants = (source, target, plan.tables, vectors, plan.channels, packed, outputs, first)
     work = 2.0 * y[0].size * len(x) * len(plan.tables.entries)
-    spaces = _spaces(x.shape[1] * plan.tables.plane + rows * target.run * WIDTH, len(source.starts))
+    spaces = make_spaces(x.shape[1] * plan.tables.plane + rows * target.run * WIDTH, len(source.starts))
     split(len(source.starts), work, lambda *part: _convolution(*constants, spaces.pop(), *part))
     return y.reshape(*y.shape[:2], *result)
 
 
-def convolution(x, weight, out, stride, padding, dilation, groups, bias=None):
-    """`reference.convolution`."""
-    if not _suits(x, weight) or not _finite(weight):
-        return reference.convolution(x, weight, out, stride, padding, dilation, groups, bias)
-    return _product("forward", x, weight, out, (stride, padding, dilation), groups, bias)
-
-
-def convolution_backward_input(g, weight, size, stride, padding, dilation, groups):
-    """`reference.convolution_backward_input`."""
-    if not _suits(g, weight) or not _finite(weight):
-        return reference.convolution_backward_input(g, weight, size, stride, padding, dilation, groups)
-    return _product("input", g, weight, size, (stride, padding, dilation), groups, None)
-
-
-def _from_blocks(total, block, outputs, entries):
-    """(groups, blocks of outputs, of entries, sums) -> (groups, outputs, entries): without what is spoilt."""
-    sums = total[..., : math.prod(block)].reshape(*total.shape[:3], *block).swapaxes(2, 3)
-    return sums.reshape(len(total), total.shape[1] * block[0], -1)[:, :outputs, :entries]
-
-
-def convolution_backward_weight(g, x, kernel, stride, padding, dilation, groups):
-    """`reference.convolution_backward_weight`."""
-    if not _suits(g, x):
-        return reference.convolution_backward_weight(g, x, kernel, stride, padding, dilation, groups)
+def _dots(g, x, kernel, window, groups):
+    """The gradient of the weights: an array (O, C / groups, *kernel)."""
     images, gradients, outputs = _image(x), _image(g), g.shape[1] // groups
     weight = (g.shape[1], x.shape[1] // groups, *_two(kernel, 1))
-    window = _window(stride, padding, dilation)
-    plan = _plan("weight", images.shape, weight, gradients.shape, window, groups, thread_count())
+    plan = _plan("weight", images.shape, weight, gradients.shape, _window(*window), groups, thread_count())
     entries, (rows, vectors) = len(plan.tables.entries), plan.block
-    blocks, filled = (-(-outputs // rows), -(-entries // vectors)), -(-rows * vectors // WIDTH) * WIDTH
-    lanes = (_source(images, plan), _target(gradients, plan))
+    shape = (groups, -(-outputs // rows), -(-entries // vectors), filled(plan.block))
+    lanes = (read_lanes(images, plan.bands), written_lanes(gradients, plan.bands))
     constants = (*lanes, plan.tables, rows, vectors, plan.channels, outputs)
     size = x.shape[1] * plan.tables.plane + (g.shape[1] + rows) * lanes[1].run * WIDTH
     chunks, totals = len(lanes[0].starts), {}
-    spaces = [(np.zeros((groups, *blocks, filled), np.float32), space) for space in _spaces(size, chunks)]
+    spaces = [(np.zeros(shape, np.float32), space) for space in make_spaces(size, chunks)]
 
     def part(start, stop):
         totals[start], space = spaces.pop()
         _weights(*constants, totals[start], space, start, stop)
 
     split(chunks, 2.0 * g.size * entries, part)
-    parts = [_from_blocks(totals[start], plan.block, outputs, entries) for start in sorted(totals)]
+    parts = [from_blocks(totals[start], plan.block, outputs, entries) for start in sorted(totals)]
     return functools.reduce(np.add, parts).reshape(*weight[:2], *kernel)
+
+
+def convolution(x, weight, out, stride, padding, dilation, groups, bias=None):
+    """`reference.convolution`."""
+    if not _suits(x, weight) or not _finite(weight):
+        return reference.convolution(x, weight, out, stride, padding, dilation, groups, bias)
+    window = stride, padding, dilation
+    y = winograd.product("forward", x, weight, out, window, groups, bias)
+    return _product("forward", x, weight, out, window, groups, bias) if y is None else y
+
+
+def convolution_backward_input(g, weight, size, stride, padding, dilation, groups):
+    """`reference.convolution_backward_input`."""
+    if not _suits(g, weight) or not _finite(weight):
+        return reference.convolution_backward_input(g, weight, size, stride, padding, dilation, groups)
+    window = stride, padding, dilation
+    dx = winograd.product("input", g, weight, size, window, groups, None)
+    return _product("input", g, weight, size, window, groups, None) if dx is None else dx
+
+
+def convolution_backward_weight(g, x, kernel, stride, padding, dilation, groups):
+    """`reference.convolution_backward_weight`."""
+    if not _suits(g, x):
+        return reference.convolution_backward_weight(g, x, kernel, stride, padding, dilation, groups)
+    window = stride, padding, dilation
+    dw = winograd.dots(g, x, kernel, window, groups)
+    return _dots(g, x, kernel, window, groups) if dw is None else dw
 
 
 def convolution_backward_bias(g):
