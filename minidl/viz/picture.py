@@ -9,6 +9,7 @@ A colour is any `#rrggbb`; `None` is ink: the page's text colour, dark on white 
 """
 
 import base64
+import itertools
 import math
 
 import numpy as np
@@ -46,11 +47,7 @@ class Picture:
     def points(self, xs, ys, color=BLUE, r=4.0, stroke="#ffffff", opacity=1.0) -> "Picture":
         """Dots. `color`: one colour, or a list with one for each point."""
         xs, ys = _pair("points", xs, ys)
-        colors = list(color) if not isinstance(color, str | None) else [color] * len(xs)
-        if len(colors) != len(xs):
-            raise ValueError(
-                f"points: {len(xs)} points but {len(colors)} colours. Give one colour, or one a point."
-            )
+        colors = _one_a_point(color, xs)
         return self._add("points", xs=xs, ys=ys, colors=colors, r=r, stroke=stroke, opacity=opacity)
 
     def circle(self, x, y, r, fill="none", stroke=None, width=1.5, opacity=1.0) -> "Picture":
@@ -245,7 +242,13 @@ class Axes:
         return self._draw("line", self.x(xs), self.y(ys), color, width, opacity, dash)
 
     def points(self, xs, ys, color=BLUE, r=4.0, stroke="#ffffff", opacity=1.0) -> "Axes":
-        return self._draw("points", self.x(xs), self.y(ys), color, r, stroke, opacity)
+        """Dots. One on the frame is drawn whole, one whose middle is outside not at all."""
+        xs, ys = _pair("points", self.x(xs), self.y(ys))
+        x, y, w, h = self.box
+        inside = (np.abs(xs - x - w / 2) <= w / 2 + 1e-6) & (np.abs(ys - y - h / 2) <= h / 2 + 1e-6)
+        colors = list(itertools.compress(_one_a_point(color, xs), inside))
+        self.picture.points(xs[inside], ys[inside], colors, r, stroke, opacity)
+        return self
 
     def circle(self, x, y, r, **style) -> "Axes":
         """A circle; its radius is in pixels."""
@@ -288,6 +291,16 @@ class Axes:
                 at - 24 if right else at + 24, middle, name, SMALL, "end" if right else "start", "middle"
             )
         return self
+
+
+def _one_a_point(color, points) -> list:
+    """Colours of points, of which one may have been given for all."""
+    colors = [color] * len(points) if isinstance(color, str | None) else list(color)
+    if len(colors) != len(points):
+        raise ValueError(
+            f"points: {len(points)} points but {len(colors)} colours. Give one colour, or one a point."
+        )
+    return colors
 
 
 def _pair(what: str, xs, ys) -> tuple[np.ndarray, np.ndarray]:

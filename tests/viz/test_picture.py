@@ -97,6 +97,17 @@ def test_a_shape_in_axes_is_cut_at_the_frame():
     assert float(clip.get("width")) == pytest.approx(w, abs=0.1)
 
 
+def test_a_point_on_the_frame_is_whole_and_one_outside_is_not_there():
+    picture = viz.Picture(300, 200)
+    axes = picture.axes(xlim=(0, 1), ylim=(0, 1), xticks=(), yticks=())
+    plain = pixels(picture)
+    axes.points([0, 1.01, 0.5], [0.5, 0.5, -0.01], [viz.RED, viz.BLUE, viz.BLUE], r=5, stroke="none")
+    changed = np.argwhere((pixels(picture) != plain).any(axis=2))
+    x, y, _, h = axes.box
+    assert changed.mean(axis=0) == pytest.approx((y + h / 2, x), abs=1)
+    assert (np.ptp(changed, axis=0) >= 9).all()
+
+
 @pytest.mark.parametrize("log", ["", "x", "y", "xy"])
 def test_inverse_undoes_the_scales(log):
     axes = viz.Picture(300, 200).axes(xlim=(1, 50), ylim=(0.1, 9), log=log)
