@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from minidl import kernels
-from minidl.devices import device_of, to_host
+from minidl.devices import device_of, moved, to_host
 from minidl.nn.functional.activations import log_softmax, logsigmoid
 from minidl.ops import abs, broadcast_to, exp, where
 from minidl.ops.dtypes import need_float, result_dtype
@@ -375,12 +375,13 @@ def _ctc(log_probs, targets, input_lengths, target_lengths, blank, zero_infinity
     return np.where(dropped, 0, loss), (dlog_probs,)
 
 
-def _lengths(key: str, lengths: Tensor | Sequence[int], n: int, most: int) -> np.ndarray:
-    """(N,) whole numbers in [0, most]."""
+def _lengths(key: str, lengths: Tensor | Sequence[int], n: int, most: int, on_host: bool) -> np.ndarray:
+    """(N,) whole numbers in [0, most]. Those that stay on a GPU are not read back: there its loss is nan."""
     array = lengths.array if isinstance(lengths, Tensor) else np.asarray(lengths)
+    array = to_host(array) if on_host else array
     if array.dtype.kind not in "iu" or array.size != n or array.ndim > 1:
         raise ShapeError(f"ctc_loss: {key} must be {n} whole numbers, not {array.shape} {array.dtype}")
-    if array.min() < 0 or array.max() > most:
+    if device_of(array) == "cpu" and (array.min() < 0 or array.max() > most):
         raise ValueError(f"ctc_loss: {key} {array.tolist()} must lie in [0, {most}]")
     return array.reshape(n).astype(np.int64)
 
@@ -415,6 +416,9 @@ def ctc_loss(
     The gradient is PyTorch's: right for what log_softmax made log_probs of; to that of log_probs itself
     exp(log_probs) is added.
 
+    Padded targets, and lengths with them, may lie on a GPU beside log_probs. They are not read back: where
+    one is outside its range, the loss is nan. Others are checked, and padded, on the host.
+
     Raises:
         IndexError: a label outside [0, C). ShapeError, ValueError: what does not fit, or is empty.
     """
@@ -428,16 +432,18 @@ def ctc_loss(
             "not empty, and blank one of the C classes"
         )
     times, n, classes = log_probs.shape
-    longest = targets.shape[-1] if targets.ndim else 0
-    input_lengths = _lengths("input_lengths", input_lengths, n, times)
-    target_lengths = _lengths("target_lengths", target_lengths, n, longest)
-    fits = targets.shape in ((n, longest), (target_lengths.sum(),))
+    place, longest = device_of(log_probs.array), targets.shape[-1] if targets.ndim else 0
+    on_host = targets.ndim != 2 or "cpu" in (place, device_of(targets.array))
+    input_lengths = _lengths("input_lengths", input_lengths, n, times, on_host)
+    target_lengths = _lengths("target_lengths", target_lengths, n, longest, on_host)
+    fits = targets.shape == ((n, longest) if targets.ndim == 2 else (target_lengths.sum(),))
     if not fits or targets.dtype.kind not in "iu":
         raise ShapeError(
             f"ctc_loss(log_probs: {log_probs.shape}, targets: {describe(targets.array)}): targets must be "
-            f"whole numbers ({n}, S), or ({target_lengths.sum()},), the sum of target_lengths"
+            f"whole numbers ({n}, S), or ({int(target_lengths.sum())},), the sum of target_lengths"
         )
-    labels = _padded(to_host(targets.array), target_lengths, blank)
+    labels = _padded(to_host(targets.array), target_lengths, blank) if on_host else targets.array
     check_labels("ctc_loss", labels, classes)
+    labels, input_lengths, target_lengths = (moved(a, place) for a in (labels, input_lengths, target_lengths))
     loss = _ctc(log_probs, labels, input_lengths, target_lengths, blank, zero_infinity)
     return _reduce(loss / Tensor(np.maximum(target_lengths, 1)) if reduction == "mean" else loss, reduction)
