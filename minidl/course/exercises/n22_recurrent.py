@@ -327,6 +327,11 @@ CLIP = Exercise(
     cases=_clip_cases,
     mistakes=[
         Mistake(
+            lambda gradients, limit: gradients,
+            "the gradients come back as they were: where their common norm is above `limit`, all of them are"
+            " multiplied by limit / norm",
+        ),
+        Mistake(
             lambda gradients, limit: [np.clip(g, -limit, limit) for g in gradients],
             "every number is cut off for itself: that bends the direction. Scale all of them by one factor",
         ),
@@ -430,7 +435,11 @@ def _heat_cases() -> list[tuple]:
     rng = np.random.default_rng(3)
     p = [_normal(rng.random(shape) ** 3 + 0.01) for shape in ((4, 5), (3, 3), (2, 27))]
     with_zero = np.array([[0.5, 0.5, 0.0], [0.7, 0.2, 0.1]])
-    return [(p[0], 0.5), (p[1], 2.0), (p[2], 1.0), (with_zero, 1.5), (with_zero, 5.0), (p[2], 0.002)]
+    apart = np.array([[0.98, 0.01, 0.01], [0.34, 0.33, 0.33]])  # (0.34 / 0.98) ** 1000 is 0
+    return [
+        *((p[0], 0.5), (p[1], 2.0), (p[2], 1.0), (p[2], 0.002)),
+        *((with_zero, 1.5), (with_zero, 5.0), (apart, 0.001)),
+    ]
 
 
 REHEAT = Exercise(
@@ -442,6 +451,11 @@ REHEAT = Exercise(
             lambda p, tau: _normal(p ** (1 / tau)),
             "right until tau is small: at 0.002 all powers become 0, and 0 / 0 is nan. Divide by the largest"
             " probability first",
+        ),
+        Mistake(
+            lambda p, tau: _normal((p / p.max()) ** (1 / tau)),
+            "one maximum for all rows: a row whose largest lies far below it underflows to 0, and 0 / 0 is"
+            " nan. Divide each row by its own, p.max(axis=1, keepdims=True)",
         ),
         Mistake(
             lambda p, tau: _normal(p / tau),
@@ -513,7 +527,7 @@ REHEAT = Exercise(
     and put through exp it is $p^{1/\tau}$. At $\tau = 1$ that is $p$, at $\tau \to 0$ all goes to the
     likeliest, at $\tau \to \infty$ all that are possible become equal. What is impossible stays impossible.
     """,
-    praise="Right, and it survives a temperature of 0.002.",
+    praise="Right, and it survives a temperature of 0.001.",
 )
 
 # 22.5  A model of names

@@ -245,9 +245,30 @@ def _renormalised(scores, lengths):
     return weights / weights.sum(axis=2, keepdims=True)
 
 
-def _padded(seed: int, shape: tuple, lengths: list, there: float) -> tuple:
-    """Scores with `there` at the padding of each sequence."""
-    scores = np.random.default_rng(seed).normal(size=shape)
+def _masked_naive(scores, lengths):
+    parts = np.where(_real(scores, lengths), np.exp(scores), 0)
+    return parts / parts.sum(axis=2, keepdims=True)
+
+
+def _masked_by_factor(scores, lengths):
+    parts = np.exp(scores) * _real(scores, lengths)
+    return parts / parts.sum(axis=2, keepdims=True)
+
+
+def _masked_shifted(axis):
+    """One maximum for many rows, taken behind the mask."""
+
+    def answer(scores, lengths):
+        hidden = np.where(_real(scores, lengths), scores, -np.inf)
+        parts = np.exp(hidden - hidden.max(axis=axis, keepdims=True))
+        return parts / parts.sum(axis=2, keepdims=True)
+
+    return answer
+
+
+def _padded(seed: int, shape: tuple, lengths: list, there: float, scale: float = 1.0) -> tuple:
+    """Scores of about `scale`, with `there` at the padding of each sequence."""
+    scores = scale * np.random.default_rng(seed).normal(size=shape)
     return np.where(_real(scores, lengths), scores, there), np.array(lengths)
 
 
@@ -287,6 +308,7 @@ PADDING = Exercise(
         _padded(1, (2, 3, 5), [1, 3], 2.0),
         _padded(2, (2, 4, 4), [2, 3], 2000.0),
         _padded(3, (2, 3, 4), [3, 2], 1e300),
+        _padded(4, (2, 3, 4), [3, 2], 0.5, scale=900),
     ],
     call=lambda answer, scores, lengths: answer(scores.copy(), lengths.copy()),  # the judge looks for writes
     judge=_judge_padding,
@@ -311,6 +333,18 @@ PADDING = Exercise(
             " When its score is large, everything else underflows to 0, and 0 / 0 is nan. Mask first of all",
         ),
         Mistake(_masked_by_adding(-1e9), ADDED),
+        Mistake(
+            _masked_naive,
+            "the padding is hidden, but large real scores overflow: np.exp(1000) is inf, and inf / inf is"
+            " nan. Mask, then subtract each row's maximum",
+        ),
+        Mistake(
+            _masked_by_factor,
+            "np.exp of a large score is inf, and inf times 0 is nan: no factor hides it. Put -inf into the"
+            " scores at padding, then subtract each row's maximum",
+        ),
+        Mistake(_masked_shifted(None), ONE_MAXIMUM.format(many="all scores of the batch")),
+        Mistake(_masked_shifted((1, 2)), ONE_MAXIMUM.format(many="all scores of a sequence")),
         Mistake(
             lambda scores, lengths: masked_weights(scores, np.minimum(lengths + 1, scores.shape[2])),
             "off by one: one place of padding is still looked at. The places 0 to length - 1 are real",
@@ -436,12 +470,13 @@ def _too_dear(pairs, said: list[str], right: list[str]) -> str | None:
         )
     if list(map(tuple, pairs)) == list(itertools.zip_longest(said, right)):
         return (
-            f"{start}: is it place against place, or a walk to the smallest neighbour? A smaller neighbour is"
-            " not enough: the step's price must add up to this cell, D[i, j] == D[neighbour] + price"
+            f"{start}: is it place against place, or a walk to the smallest neighbour? The smallest neighbour"
+            " may be the wrong one of several: the step's price must add up to this cell,"
+            " D[i, j] == D[neighbour] + price"
         )
     return (
-        f"{start}: a step goes to a neighbour only if the numbers say so. A smaller neighbour is not enough:"
-        " the step's price must add up to this cell, D[i, j] == D[neighbour] + price"
+        f"{start}: a step goes to a neighbour only if the numbers say so. The smallest neighbour may be the"
+        " wrong one of several: the step's price must add up to this cell, D[i, j] == D[neighbour] + price"
     )
 
 
@@ -607,7 +642,7 @@ SPELLER = Exercise(
     judge=CONTEST.judge,
     hints=[
         "The notebook's network has some 37,000 weights. You may use 100,000: try"
-        " `EncoderDecoder(26, 40, Dot, size=...)`, and look how many are left.",
+        " `EncoderDecoder(26, 40, Dot, size=...)` (even), and look how many are left.",
         "The embeddings have 16 numbers, chosen without thought. With some other length, and the width that"
         " just fits under 100,000?",
         "Other ideas: a convolution over the letters, a LayerNorm on the encoder's states, another score."

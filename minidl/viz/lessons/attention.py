@@ -16,10 +16,10 @@ from ..widget import Widget
 
 
 def two_ways() -> Picture:
-    """Left, one vector between encoder and decoder; right, every decoder step looks at every state."""
+    """Left, one vector between encoder and decoder; right, decoder step 2 looks back at all states."""
     alt = (
-        "Left, four encoder states end in one vector, the only way to the three decoder states. Right, the "
-        "second decoder state also gets a sum of all four encoder states, mostly of the third."
+        "Left, four encoder states end in one vector, the only way to the three decoder states. Right, a "
+        "weighted sum of all four, mostly the third, is mixed with the second decoder state for output 2."
     )
     picture = Picture(780, 268, alt=alt)
     for left, title in ((0, "One vector for everything"), (400, "Attention: step 2 looks back")):
@@ -330,7 +330,7 @@ def _draw_answers(picture: Picture, state: SimpleNamespace) -> None:
     y = 214
     for name, said in rows.items():
         right = known is not None and list(said) == list(known)
-        picture.text(452, y, name + " (right)" * right, 12)
+        picture.text(452, y, name + ": correct" * right, 12)
         picture.text(452, y + 19, " ".join(said), 15, color=GREEN if right else None, bold=True)
         y += 42
     picture.text(452, y, "dictionary", 12)

@@ -83,7 +83,7 @@ def recurrent_matrix(kind: str, rho: float, seed: int = 0, units: int = UNITS) -
         return rho * np.linalg.qr(drawn)[0]
     if kind == "random":
         return rho * drawn / np.abs(np.linalg.eigvals(drawn)).max()
-    return rho * (np.eye(units) + 0.5 * np.tril(drawn, -1) / np.sqrt(units))
+    return rho * (np.eye(units) + 0.3 * np.tril(drawn, -1) / np.sqrt(units))
 
 
 def arriving(U: NDArray, steps: int, bend: bool, drive: float = 0.5, seed: int = 0) -> NDArray:

@@ -183,6 +183,12 @@ def reheat_all_at_once(p, tau):
     return e / e.sum()
 
 
+def reheat_with_one_maximum(p, tau):
+    z = np.log(p) / tau
+    e = np.exp(z - z.max())
+    return e / e.sum(axis=1, keepdims=True)
+
+
 def reheat_by_rows(p, tau):
     return [
         [(q / max(row)) ** (1 / tau) / sum((r / max(row)) ** (1 / tau) for r in row) for q in row]
@@ -305,7 +311,7 @@ WRONG = {
         (lambda gradients, limit: [limit / np.float64(norm_of(gradients)) * g for g in gradients], "nan"),
         (lambda gradients, limit: [limit * g / clip_norm([g]) for g in gradients], "and always"),
         (lambda gradients, limit: [g / max(1, clip_norm(gradients)) for g in gradients], "no say"),
-        (lambda gradients, limit: gradients, "[["),
+        (lambda gradients, limit: [1.0 * g for g in gradients], "come back as they were"),
     ],
     "22.4": [
         (lambda p, tau: p ** (1 / tau) / (p ** (1 / tau)).sum(axis=1, keepdims=True), "0 / 0 is nan"),
@@ -316,6 +322,8 @@ WRONG = {
         (lambda p, tau: np.log(p) / tau, "take their softmax"),
         (reheat_with_a_little, "must stay impossible"),
         (reheat_all_at_once, "its own distribution"),
+        (reheat_with_one_maximum, "one maximum for all rows"),
+        (lambda p, tau: (lambda q: q / q.sum(1)[:, None])((p / np.max(p)) ** (1 / tau)), "one maximum"),
         (lambda p, tau: p ** (1 / tau) / (p ** (1 / tau)).sum(), "its own distribution"),
     ],
     "22.5": [

@@ -106,6 +106,36 @@ def masked_after_the_maximum(scores, lengths):
     return parts / parts.sum(axis=2, keepdims=True)
 
 
+def masked_behind_the_exponential(scores, lengths):
+    real = np.arange(scores.shape[2]) < lengths[:, None, None]
+    parts = np.where(real, np.exp(scores), 0)
+    return parts / parts.sum(axis=-1)[..., None]
+
+
+def masked_by_factor(scores, lengths):
+    parts = (np.arange(scores.shape[2]) < lengths[:, None, None]) * np.exp(scores)
+    return parts / parts.sum(axis=-1, keepdims=True)
+
+
+def masked_without_a_maximum(scores, lengths):
+    hidden = scores.copy()
+    for n, length in enumerate(lengths):
+        hidden[n, :, length:] = -1e9
+    return np.exp(hidden) / np.exp(hidden).sum(axis=2, keepdims=True)
+
+
+def masked_with_maximum(along):
+    """One maximum along these axes subtracted, behind the mask."""
+
+    def answer(scores, lengths):
+        hidden = np.arange(scores.shape[2]) >= lengths[:, None, None]
+        masked = np.where(hidden, -np.inf, scores)
+        parts = np.exp(masked - np.max(masked, axis=along, keepdims=True))
+        return parts / parts.sum(axis=2, keepdims=True)
+
+    return answer
+
+
 def masked_along_the_steps(scores, lengths):
     hidden = np.arange(scores.shape[2]) >= lengths[:, None, None]
     return softmax(np.where(hidden, -1e30, scores), axis=1)
@@ -305,6 +335,11 @@ WRONG = {
         (lambda scores, lengths: np.nan_to_num(masked_rows(-np.inf)(scores, lengths)), "hide places, axis 2"),
         *((masked_in_place(low), "scores of the caller are overwritten") for low in (-1e9, -np.inf)),
         (masked_after_the_maximum, "masked too late"),
+        (masked_behind_the_exponential, "large real scores overflow"),
+        (masked_by_factor, "inf times 0 is nan"),
+        (masked_without_a_maximum, "large real scores overflow"),
+        (masked_with_maximum(None), "subtracted from all scores of the batch"),
+        (masked_with_maximum((1, 2)), "subtracted from all scores of a sequence"),
         (masked_along_the_steps, "the mask is right, but the softmax runs along axis 1"),
     ],
     "24.4": [
@@ -318,7 +353,7 @@ WRONG = {
             "only the edits",
         ),
         (align_greedily, "only if the numbers"),
-        (align_to_the_smallest, "A smaller neighbour is not enough: the step's price must add up"),
+        (align_to_the_smallest, "may be the wrong one of several: the step's price must add up"),
         (align_without_borders, "Does the walk step over the border?"),
         (lambda said, right: [*align_forwards(said, right), (None, None)], "says nothing"),
         (lambda said, right: len(align_forwards(said, right)), "list of pairs"),

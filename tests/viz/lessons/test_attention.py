@@ -37,7 +37,8 @@ def widget():
 def test_the_two_ways_are_described_and_drawn():
     picture = lesson.two_ways()
     texts = [shape["s"] for kind, shape in picture.shapes if kind == "text"]
-    assert "context" in texts and texts.count("h₁") == 2 and "Right, the second decoder" in picture.alt
+    assert "context" in texts and texts.count("h₁") == 2
+    assert "mixed with the second decoder state for output 2" in picture.alt
 
 
 def test_lengths_show_each_seed_and_each_step():
@@ -109,7 +110,7 @@ def test_it_says_where_the_sound_was_looked_up(widget):
     assert widget._describe(widget.state) == (
         "knight: N AY T. For N, sound 1 of 3, it looked most at letter 1, k (90%)."
     )
-    assert "(right)" in widget.svg and ">X<" in widget.svg
+    assert "with attention: correct" in widget.svg and ">X<" in widget.svg
 
 
 def test_step_and_back_walk_over_the_sounds_and_go_round(widget):

@@ -68,6 +68,12 @@ def test_the_triangular_matrix_stretches_before_it_shrinks():
     assert norms.max() > 5 and norms[-1] < 1e-3
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_within_the_sliders_fifty_steps_the_triangular_matrix_shrinks_again(seed):
+    norms = recurrent.arriving(recurrent.recurrent_matrix("triangular", 0.9, seed), 50, bend=False)
+    assert 20 < norms.argmax() < 45 and norms[-1] < 0.99 * norms.max()
+
+
 # The walk
 
 
