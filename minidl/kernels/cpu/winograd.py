@@ -1,8 +1,9 @@
 """3x3 convolutions by Winograd's minimal filtering: 36 multiplications where the direct way needs 144.
 
-Four neighbours of the output are four coefficients of a product of polynomials. A product is known by its
-values at six points, and the value of a product is the product of the values. So six multiplications do what
-twelve did, and in two dimensions 36 what 144 did (Winograd 1980; Lavin & Gray 2016: "F(4x4, 3x3)"):
+A polynomial of four coefficients times one of three is known by its values at six points, and the value of a
+product is the product of the values: six multiplications instead of twelve. The transpose of this map takes
+six neighbours to the four outputs of a filter of three taps. So that costs six as well, in two dimensions 36
+instead of 144 (Winograd 1980; Lavin & Gray 2016: "F(4x4, 3x3)"):
 
     y = A^T [(G w G^T) * (B^T x B)] A                 x a patch of 6x6, w 3x3, y a tile of 4x4
 
