@@ -454,7 +454,7 @@ def weight_gradient(g, x, kernel, stride):
     """dL/dw (O, C, K, K) from g = dL/dy (N, O, H', W') and x (N, C, H, W)."""
     (h, w), dw = g.shape[2:], np.zeros((g.shape[1], x.shape[1], kernel, kernel))
     for a, b in np.ndindex(kernel, kernel):
-        seen = x[:, :, a : a + stride * h : stride, b : b + stride * w : stride][:, :, :h, :w]
+        seen = x[:, :, a : a + stride * h : stride, b : b + stride * w : stride]
         dw[:, :, a, b] = np.einsum("nohw,nchw->oc", g, seen)
     return dw
 
@@ -577,9 +577,7 @@ GRADIENT = Exercise(
     reasoning="""
     y[n,o,i,j] contains w[o,c,a,b] · x[n, c, is + a, js + b], so each place (n, i, j) sends the weight its
     blame times that pixel, and a shared weight adds up what all places send. The stride only chooses which
-    pixels were met. (The last slice in the reference cuts nothing where x ends with the last window; it is
-    there for pictures with a few pixels to spare.) The same from the windows of 17.3:
-    `np.einsum("nohw,nchwab->ocab", g, windows)`.
+    pixels were met. The same from the windows of 17.3: `np.einsum("nohw,nchwab->ocab", g, windows)`.
     """,
     praise="Right: blame times what the weight met, summed over all places and pictures.",
 )

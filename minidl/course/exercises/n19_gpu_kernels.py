@@ -34,6 +34,13 @@ def _lines(kernel: Callable, report: simulator.Report) -> Iterator[tuple[str, An
             continue
 
 
+def _index_advice(report: str, outside: str) -> str:
+    """What to say before a BadIndex: a flat array takes one index, or `outside` of a place that is not."""
+    if re.search(r"[2-9] indices for \w+, which has shape \(\d+,\)", report):
+        return "this array is flat and takes one index; a matrix lies in it as row * columns + column. "
+    return outside if re.search(r": index -?\d+ ", report) else ""
+
+
 def _numbers(*shape: int) -> np.ndarray:
     return np.random.default_rng(len(shape) + sum(shape)).normal(size=shape).astype(np.float32)
 
@@ -173,15 +180,21 @@ def _judge_grid(answer: Callable) -> str | None:
 
 
 def _judge_bias(kernel: Callable) -> str | None:
+    often = 0  # times that each number is written
     for rows, columns in SHAPES:
         x, bias, out = _numbers(rows, columns), _numbers(columns), _nothing(rows, columns)
         report = _launch(kernel, grid(rows, columns), EDGE_BLOCK, x, bias, out, rows, columns)
         where = f"on {rows} × {columns}"
         if isinstance(report, str):
-            guard = "BadIndex" in report
-            return f"{where}: " + ("a thread beyond the edge reads or writes. " if guard else "") + report
+            return f"{where}: {_index_advice(report, 'a thread beyond the edge reads or writes. ')}{report}"
         if problem := _wrong_bias(x, bias, out):
             return f"{where}: {problem}"
+        often = often or report.stored // out.nbytes  # on 16 × 64 none stands beyond an edge
+        if report.stored > often * out.nbytes:
+            return (
+                f"{where}: the numbers are right, but some are written twice: threads beyond the right edge"
+                " work on the next row. Ask for row *and* column"
+            )
         if columns % 8 == 0 and report.coalesced < 0.9:
             return (
                 f"the numbers are right, but only {report.coalesced:.0%} of what travels is of use:"
@@ -262,7 +275,7 @@ def _judge_transpose(answer: Callable) -> str | None:
         report = _launch(answer, blocks, SQUARE, x, out, rows, columns)
         where = f"on {rows} × {columns}"
         if isinstance(report, str):
-            return f"{where}: {report}"
+            return f"{where}: {_index_advice(report, '')}{report}"
         if problem := _wrong_transpose(x, out):
             return f"{where}: {problem}"
         if columns == 96 and (problem := _slow_transpose(answer, report)):
@@ -312,6 +325,12 @@ def _slow_transpose(kernel: Callable, report: simulator.Report) -> str | None:
                 f"right and coalesced, but bank conflicts (x{line.conflict:.0f}) in `{text}`: a column of the"
                 " tile lies in one bank. Make its rows 33 wide"
             )
+    if report.coalesced < 1:
+        used = f"{report.coalesced:.0%} of what travels is of use"
+        return f"right, but not coalesced: {used}. It happens in a function that your kernel calls"
+    if report.conflict > 1:
+        times = f"bank conflicts (x{report.conflict:.1f})"
+        return f"right and coalesced, but {times} in a function that your kernel calls"
     return None
 
 
@@ -358,7 +377,6 @@ ADVICE = {
     "RaceError": "a barrier is missing before this line (or it stands elsewhere). ",
     "DivergentBarrier": "the barrier stands where only some threads come; all 256 must meet in each round. ",
     "Uninitialised": "threads beyond n must put a 0 into shared memory, or it is read as it was. ",
-    "BadIndex": "an index leaves an array; is it i < n that guards x? ",
 }
 
 
@@ -373,6 +391,8 @@ def _judge_sum(answer: Callable) -> str | None:
     if isinstance(report, str):
         if report.startswith("RaceError") and re.search(r" out\[\d+\]", report):
             return "many threads write the same place of `out`; let one thread do it, at the end. " + report
+        if report.startswith("BadIndex"):
+            return _index_advice(report, "an index leaves an array; is it i < n that guards x? ") + report
         return next((advice for kind, advice in ADVICE.items() if report.startswith(kind)), "") + report
     parts = np.pad(x, (0, blocks * THREADS - n)).reshape(blocks, THREADS)
     return _wrong_sum(parts, out, old) or _slow_sum(answer)

@@ -107,7 +107,7 @@ def row_products(rows: int, wide: bool):
 
     Ends with a barrier: shared memory may be written again.
     """
-    first, fetch, put, pieces = tile_loader(SIDE, threads_of(rows), True, wide)
+    first, fetch, put, pieces, limit = tile_loader(SIDE, threads_of(rows), True, wide)
     multiply = multiply_steps(rows, 8, SIDE, DEPTH)
 
     @device
@@ -119,21 +119,22 @@ def row_products(rows: int, wide: bool):
                 s[p, q] = float32(0)
         row, k = first(t)
         place = int32(k * SIDE + row)
-        room_x, room_y, rest = int32(stop_x - x0 - row), int32(stop_y - y0 - row), int32(depth - k)
+        room_x, rest_x = limit(int32(stop_x - x0 - row), int32(depth - k))
+        room_y, rest_y = limit(int32(stop_y - y0 - row), int32(depth - k))
         at_x = int32(begin_x + (x0 + row) * depth + k)
         at_y = int32(begin_y + (y0 + row) * depth + k)
-        fetch(next_x, x, at_x, room_x, rest, depth)
-        fetch(next_y, y, at_y, room_y, rest, depth)
+        fetch(next_x, x, at_x, room_x, rest_x, depth)
+        fetch(next_y, y, at_y, room_y, rest_y, depth)
         put(next_x, left, place)
         put(next_y, right, place)
         cuda.syncthreads()
         begin, step = int32(0), int32(0)
         while step < depth:
-            step, rest = int32(step + DEPTH), int32(rest - DEPTH)
+            step, rest_x, rest_y = int32(step + DEPTH), int32(rest_x - DEPTH), int32(rest_y - DEPTH)
             at_x, at_y = int32(at_x + DEPTH), int32(at_y + DEPTH)
             if step < depth:
-                fetch(next_x, x, at_x, room_x, rest, depth)
-                fetch(next_y, y, at_y, room_y, rest, depth)
+                fetch(next_x, x, at_x, room_x, rest_x, depth)
+                fetch(next_y, y, at_y, room_y, rest_y, depth)
             multiply(s, a, b, left, right, begin + i, begin + j)
             begin = int32(begin ^ PIECE)
             if step < depth:
@@ -151,7 +152,7 @@ def weighted_sums(rows: int, width: int, wide: bool):
     Its first barrier comes before the tile is read, its last one after.
     """
     room = max(width, SIDE)  # a piece of it is one access for each thread at least
-    first, fetch, put, pieces = tile_loader(room, threads_of(rows), False, wide)
+    first, fetch, put, pieces, _ = tile_loader(room, threads_of(rows), False, wide)
     multiply = multiply_steps(rows, width // SHARING, room, 4)
     piece = DEPTH * room
 

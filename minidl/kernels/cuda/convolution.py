@@ -111,7 +111,7 @@ def window_loader(columns: int, threads: int, flat: bool):
 def convolution_kernel(rows: int, columns: int, flat: bool, wide: tuple[bool, bool], biased: bool):
     """The kernel for a tile size. wide: may weights and out be accessed four at a time?"""
     threads, warps = threads_of(rows, columns), columns // PATCH[1]
-    first_a, fetch_a, put_a, pieces_a = tile_loader(rows, threads, True, wide[0])
+    first_a, fetch_a, put_a, pieces_a, _ = tile_loader(rows, threads, True, wide[0])
     begin_x, fetch_x, put_x, shape_x, lanes = window_loader(columns, threads, flat)
     taps, across = shape_x
     multiply, place, write = multiply_tiles(rows, columns), tile_places(rows, columns), writer(wide[1])

@@ -73,8 +73,8 @@ def product_kernel(
     along_k: do neighbours of a, of b differ in k?  wide: may a, b and out be accessed four at a time?
     """
     threads, warps = threads_of(tile, tile), tile // PATCH[1]
-    first_a, fetch_a, put_a, pieces_a = tile_loader(tile, threads, along_k[0], wide[0])
-    first_b, fetch_b, put_b, pieces_b = tile_loader(tile, threads, along_k[1], wide[1])
+    first_a, fetch_a, put_a, pieces_a, limit_a = tile_loader(tile, threads, along_k[0], wide[0])
+    first_b, fetch_b, put_b, pieces_b, limit_b = tile_loader(tile, threads, along_k[1], wide[1])
     a_along_k, b_along_k = along_k
     multiply, place = multiply_tiles(tile, tile), tile_places(tile, tile)
     half, both = DEPTH * tile, 2 * DEPTH * tile
@@ -85,6 +85,7 @@ def product_kernel(
     def product(a, b, bias, out, m, n, depth, parts, part, batch_a, batch_b):
         left = cuda.shared.array(both, float32, 16)
         right = cuda.shared.array(both, float32, 16)
+        later = cuda.shared.array(3, int32)  # what only the end needs: no registers until then
         acc = cuda.local.array((8, 8), float32)
         x = cuda.local.array(8, float32)
         y = cuda.local.array(8, float32)
@@ -95,6 +96,8 @@ def product_kernel(
         i = int32((warp // warps) * patch_rows + (lane // 8) * 4)
         j = int32((warp % warps) * patch_columns + (lane % 8) * 4)
         z, row0, column0 = place(int32(cuda.blockIdx.x), m, n)
+        if t == 0:
+            later[0], later[1], later[2] = z * m * n, row0, column0
         matrix = int32(udiv(z, parts))
         k0 = int32((z - matrix * parts) * part)
         rest = int32(min(part, depth - k0))
@@ -102,31 +105,33 @@ def product_kernel(
         column, k_b = first_b(t)
         to_left, to_right = int32(k_a * tile + row), int32(k_b * tile + column)
         row, column = int32(row + row0), int32(column + column0)
-        room_a, room_b = int32(m - row), int32(n - column)
+        room_a, rest_a = limit_a(int32(m - row), int32(rest - k_a))
+        room_b, rest_b = limit_b(int32(n - column), int32(rest - k_b))
         step_a, step_b = int32(depth if a_along_k else m), int32(depth if b_along_k else n)
         at_a = int32(matrix * batch_a + (row * depth + k0 + k_a if a_along_k else (k0 + k_a) * m + row))
         at_b = int32(matrix * batch_b + (column * depth + k0 + k_b if b_along_k else (k0 + k_b) * n + column))
         move_a, move_b = int32(DEPTH if a_along_k else DEPTH * m), int32(DEPTH if b_along_k else DEPTH * n)
         begin(acc, bias, column0 + j, n)
-        fetch_a(next_a, a, at_a, room_a, rest - k_a, step_a)
-        fetch_b(next_b, b, at_b, room_b, rest - k_b, step_b)
+        fetch_a(next_a, a, at_a, room_a, rest_a, step_a)
+        fetch_b(next_b, b, at_b, room_b, rest_b, step_b)
         put_a(next_a, left, to_left)
         put_b(next_b, right, to_right)
         cuda.syncthreads()
         while rest > 0:
-            rest = int32(rest - DEPTH)
+            rest, rest_a, rest_b = int32(rest - DEPTH), int32(rest_a - DEPTH), int32(rest_b - DEPTH)
             at_a, at_b = int32(at_a + move_a), int32(at_b + move_b)
             to_left, to_right = int32(to_left ^ half), int32(to_right ^ half)
             if rest > 0:
-                fetch_a(next_a, a, at_a, room_a, rest - k_a, step_a)
-                fetch_b(next_b, b, at_b, room_b, rest - k_b, step_b)
+                fetch_a(next_a, a, at_a, room_a, rest_a, step_a)
+                fetch_b(next_b, b, at_b, room_b, rest_b, step_b)
             multiply(acc, x, y, left, right, i, j)
             i, j = int32(i ^ half), int32(j ^ half)
             if rest > 0:
                 put_a(next_a, left, to_left)
                 put_b(next_b, right, to_right)
             cuda.syncthreads()
-        write(acc, out, z * m * n, row0 + (i & (half - 1)), column0 + (j & (half - 1)), m, n)
+        i, j = int32(later[1] + (i & (half - 1))), int32(later[2] + (j & (half - 1)))
+        write(acc, 0, out, later[0], i, j, m, n)
 
     return product
 
@@ -148,28 +153,33 @@ def starter(biased: bool):
 
 
 @functools.cache
-def writer(wide: bool, activation: str | None):
-    """Device code that writes a thread's numbers: rows i ... i + 3, i + 16 ..., columns j ..., j + 32 ..."""
-    activate = activation_of(activation, float32)
+def writer(wide: bool, activation: str | None, rows: int = 8):
+    """Device code that writes a thread's numbers: rows i ... i + 3, i + 16 ..., columns j, j + 32 and on.
+
+    From row p of acc on it writes `rows`, in halves down to one: no loop, so that all indices of acc are
+    constants, however long an activation is.
+    """
+    activate, half = activation_of(activation, float32), rows // 2
+    write_half = writer(wide, activation, half) if half else None
 
     @device
-    def write(acc, out, begin, i, j, m, n):
-        for p in range(8):
-            r = int32(i + (p // 4) * 16 + p % 4)
-            if r < m:
-                for q in range(8):
-                    acc[p, q] = activate(acc[p, q])
-                for half in range(2):
-                    c = int32(j + half * 32)
-                    at = int32(begin + r * n + c)
-                    if wide:
-                        if c < n:
-                            q = 4 * half
-                            store4(out, at, acc[p, q], acc[p, q + 1], acc[p, q + 2], acc[p, q + 3])
-                    else:
-                        for e in range(4):
-                            if c + e < n:
-                                store(out, at + e, acc[p, 4 * half + e])
+    def write(acc, p, out, begin, i, j, m, n):
+        r = int32(i + (p // 4) * 16 + p % 4)
+        if half > 0:
+            write_half(acc, p, out, begin, i, j, m, n)
+            write_half(acc, p + half, out, begin, i, j, m, n)
+        elif r < m:
+            for q in range(0, 8, 4):
+                c = int32(j + q * 8)
+                at = int32(begin + r * n + c)
+                if wide:
+                    if c < n:
+                        x, y = activate(acc[p, q]), activate(acc[p, q + 1])
+                        store4(out, at, x, y, activate(acc[p, q + 2]), activate(acc[p, q + 3]))
+                else:
+                    for e in range(4):
+                        if c + e < n:
+                            store(out, at + e, activate(acc[p, q + e]))
 
     return write
 

@@ -11,8 +11,8 @@ models, whose kernels run for a few microseconds each.
 
 A replay repeats addresses, not Python. So the graph owns the memory that was allocated during its capture,
 and the step must change arrays in place: parameters, states of the optimizer, gradients that are summed up.
-Python code of the step runs once, at the capture: a learning rate or a random seed stays as it was, unless it
-lies in an array.
+Python code of the step runs once, at the capture: a learning rate stays as it was, unless it lies in an
+array. The seeds of dropout do, and each replay begins by drawing new ones (dropout.py).
 """
 
 import contextlib
@@ -26,10 +26,14 @@ WARM_UP = 2
 
 
 class Graph:
-    """A captured piece of work of the device. `len(graph)` is its number of nodes."""
+    """A captured piece of work of the device. `len(graph)` is its number of nodes.
+
+    before_replay: what the host does before each replay, in this order.
+    """
 
     def __init__(self, pool: memory.Pool):
         self._pool = pool
+        self.before_replay: list[Callable[[], None]] = []
         self._kept: dict[int, memory.Block] = {}
         self._simulated = driver.simulating()
         self._work: list[Callable] = []
@@ -56,6 +60,8 @@ class Graph:
             raise RuntimeError(
                 "replay: the graph was captured in the simulator or on the GPU; this is the other."
             )
+        for prepare in self.before_replay:
+            prepare()
         if self._simulated:
             for run in self._work:
                 run()

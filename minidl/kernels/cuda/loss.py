@@ -19,7 +19,7 @@ from minidl.kernels.cuda.driver import SCALARS, Scalar, cuda, device, int32, ker
 from minidl.kernels.cuda.formulas import formula
 from minidl.kernels.cuda.instructions import load, store, udiv
 from minidl.kernels.cuda.reductions import THREADS, fold_lanes
-from minidl.kernels.cuda.softmax import IN_REGISTERS, larger, long_row_totals, row_groups
+from minidl.kernels.cuda.softmax import IN_REGISTERS, long_row_totals, row_groups, row_reader
 
 __all__ = ["softmax_cross_entropy"]
 
@@ -41,8 +41,7 @@ def picked(number: Scalar):
 @functools.cache
 def row_kernel(number: Scalar, lanes: int, kept: int):
     """losses (rows,) / rows, and the gradient (rows, columns) of their sum; `kept` numbers a thread."""
-    lowest = number(-math.inf)
-    largest, total_of = fold_lanes(larger, lanes), fold_lanes(formula("add", number), lanes)
+    read_row, total_of = row_reader(number, lanes, kept), fold_lanes(formula("add", number), lanes)
     at_label = picked(number)
 
     @kernel
@@ -53,15 +52,7 @@ def row_kernel(number: Scalar, lanes: int, kept: int):
         lane = int32(thread & (lanes - 1))
         first = int32(row * columns)
         stop = columns if row < rows else 0
-        top = lowest
-        for q in range(kept):
-            j = int32(q * lanes + lane)
-            value = lowest
-            if j < stop:
-                value = load(x, int32(first + j))
-            values[q] = value
-            top = larger(value, top)
-        top = largest(top)
+        top = read_row(values, x, first, lane, stop)
         total = number(0)
         for q in range(kept):
             values[q] = math.exp(values[q] - top)

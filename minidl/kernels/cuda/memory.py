@@ -208,6 +208,20 @@ def private_pool() -> Iterator[Pool]:
         _private.pop()
 
 
+@contextlib.contextmanager
+def common_pool() -> Iterator[Pool]:
+    """Within it memory comes from where it does outside a capture.
+
+    In a graph's own memory an array may lie where an earlier node had one. So what the host writes before a
+    replay, for a later node to read, must not lie there.
+    """
+    _private.append(_common_pool(driver.simulating()))
+    try:
+        yield _private[-1]
+    finally:
+        _private.pop()
+
+
 def allocate(nbytes: int) -> Block:
     """A block of device memory, aligned to 256 bytes, holding anything.
 

@@ -1,4 +1,4 @@
-"""Matrix products: which kernel, which tiles, how many parts. The kernels are in gemm.py and tf32.py.
+"""Matrix products: which kernel, which tiles, how many parts. The kernels: gemm.py, tf32.py, vectors.py.
 
 A product of two large matrices keeps every multiprocessor busy with tiles of 128 x 128. Smaller ones have too
 few of those, so their tiles are 64 x 64; and where even these are few but K is long (gradients of weights),
@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minidl.kernels.cuda import driver, gemm, tf32, tiles
+from minidl.kernels.cuda import driver, gemm, tf32, tiles, vectors
 from minidl.kernels.cuda.array import CudaArray, copy_into, empty, packed_strides, zeros
 from minidl.kernels.cuda.driver import SCALARS
 
@@ -175,12 +175,16 @@ def _plan(
         m, batch, left = m * batch, 1, left._replace(batch=0)
     along_k = (not left.turned, right.turned)
     if dtype == np.float32:
+        aligned = a.aligned or left.packed, b.aligned or right.packed
         wide = (
-            (k if along_k[0] else m) % 4 == 0 and (a.aligned or left.packed),
-            (k if along_k[1] else n) % 4 == 0 and (b.aligned or right.packed),
+            (k if along_k[0] else m) % 4 == 0 and aligned[0],
+            (k if along_k[1] else n) % 4 == 0 and aligned[1],
             n % 4 == 0 and out.aligned,
         )
         sizes = (m, n, k, batch, multiprocessors)
+        if 1 in (m, n):
+            quads = wide[n > 1] and (aligned[n == 1] or not along_k[n > 1])
+            return _plan_vector(left, right, sizes, along_k, quads, epilogue)
         return _plan_float32(left, right, sizes, along_k, wide, epilogue, rounded and wide[0] and wide[1])
     run = gemm.plain_kernel(SCALARS[dtype], along_k, *epilogue)
     run = run[_blocks(m, n, gemm.SIDE) * batch, (gemm.SIDE, gemm.SIDE)]
@@ -203,6 +207,21 @@ def _plan_float32(left, right, sizes, along_k, wide, epilogue: Epilogue, tensor_
     size = batch * m * n
     finish = gemm.sum_kernel(*later)[-(-size // THREADS), THREADS] if apart else None
     rest = (m, n, k, parts, part, left.batch, right.batch)
+    return Plan(left, right, run, rest, now.biased, size * parts * apart, finish, (m * n, n, parts, size))
+
+
+def _plan_vector(left, right, sizes, along_k, wide: bool, epilogue: Epilogue) -> Plan:
+    """A matrix times a column (n is 1), or a row times a matrix: the same, with the factors changed over."""
+    m, n, k, batch, multiprocessors = sizes
+    along, steps = along_k[n > 1], (left.batch, right.batch)
+    parts, part, blocks = vectors.cut(m * n, k, batch, multiprocessors, along, wide)
+    size, apart = batch * m * n, parts > 1
+    now, later = (Epilogue(), epilogue) if apart else (epilogue, Epilogue())
+    kernel = (vectors.rows_kernel if along else vectors.columns_kernel)(wide, *now)[blocks, vectors.THREADS]
+    finish = gemm.sum_kernel(*later)[-(-size // THREADS), THREADS] if apart else None
+    rest = (m * n, k, parts, part, *(steps if n == 1 else steps[::-1]), int(n > 1))
+    rest += (size * parts,) if along else ()
+    run = kernel if n == 1 else lambda a, b, *others: kernel(b, a, *others)
     return Plan(left, right, run, rest, now.biased, size * parts * apart, finish, (m * n, n, parts, size))
 
 

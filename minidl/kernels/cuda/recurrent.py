@@ -78,11 +78,12 @@ def _run(make: Callable, option: tuple, x: CudaArray, w: CudaArray, rows: tuple,
 
     Args:
         make: makes the kernel for a type, a chunk of k, four numbers at a time or one, and `option`.
-        x, w, rows: the factors of the step's product, w (G * units, depth), and (first, number) of x's rows.
+        x, w, rows: the factors of the step's product, w (G * units, depth), and (first, number) of x's rows,
+            of which only those are multiplied whose sequence is in this step.
         args: what the kernel takes from its argument `units` on, without depth, start and n.
     """
     units, *args = args
-    (first, limit), depth = rows, w.shape[1]
+    first, limit, depth = rows[0], min(rows[1], step.n), w.shape[1]
     number, chunk = SCALARS[w.dtype], 0
     if step.n * w.size <= FUSED:
         chunk = cells.chunk_of(number, len(w) // units, depth)

@@ -124,9 +124,7 @@ def compile(kernel: driver.Kernel, types: tuple, architecture: int = 90) -> Reso
 
 @functools.lru_cache(256)
 def _compile(kernel: driver.Kernel, types: tuple, architecture: int) -> Resources:
-    capability = divmod(architecture, 10)
-    text = compiling.ptx(kernel, types, capability)
-    image, log = compiling.cubin(text, capability, kernel.max_registers)
+    image, log = assembled(kernel, types, architecture)
     opcodes, jumps = parse(disassemble(image))
     loop, around = hottest_loops(opcodes, jumps)
     return Resources(
@@ -140,6 +138,26 @@ def _compile(kernel: driver.Kernel, types: tuple, architecture: int) -> Resource
         instructions=Counter(opcodes),
         loop=loop,
         around=around,
+    )
+
+
+def assembled(kernel: driver.Kernel, types: tuple, architecture: int) -> tuple[bytes, str]:
+    """(cubin, what the assembler says). What Numba and NVVM have to do is done for the first architecture."""
+    text = re.sub(r"\.target sm_\d+", f".target sm_{architecture}", _ptx(kernel, types))
+    return compiling.cubin(text, divmod(architecture, 10), kernel.max_registers)
+
+
+@functools.lru_cache(64)
+def _ptx(kernel: driver.Kernel, types: tuple) -> str:
+    """PTX for the oldest architecture. That for the others is the same but for its target and names."""
+    return compiling.ptx(kernel, types, divmod(ARCHITECTURES[0], 10))
+
+
+def spilled(kernel: driver.Kernel, types: tuple, architecture: int) -> int:
+    """Bytes of a thread that are in memory for want of registers: `compile` without a look at the code."""
+    log = assembled(kernel, tuple(types), architecture)[1]
+    return sum(
+        _figure(rf"(\d+) bytes {what}", log) for what in ("spill stores", "spill loads", "stack frame")
     )
 
 

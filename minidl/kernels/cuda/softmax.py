@@ -65,10 +65,29 @@ def running_total(number: Scalar):
 
 
 @functools.cache
+def row_reader(number: Scalar, lanes: int, kept: int):
+    """Device code: values (kept,) = every `lanes`th number of a row, -inf from `stop` on; -> its largest."""
+    lowest, largest = number(-math.inf), fold_lanes(larger, lanes)
+
+    @device
+    def read_row(values, x, first, lane, stop):
+        top = lowest
+        for q in range(kept):
+            j = int32(q * lanes + lane)
+            value = lowest
+            if j < stop:
+                value = load(x, int32(first + j))
+            values[q] = value
+            top = larger(value, top)
+        return largest(top)
+
+    return read_row
+
+
+@functools.cache
 def row_kernel(number: Scalar, lanes: int, kept: int, log: bool):
     """(rows, columns) -> its softmax, or the logarithm of that; `kept` numbers a thread."""
-    lowest = number(-math.inf)
-    largest, total_of = fold_lanes(larger, lanes), fold_lanes(formula("add", number), lanes)
+    read_row, total_of = row_reader(number, lanes, kept), fold_lanes(formula("add", number), lanes)
 
     @kernel
     def softmax_rows(x, out, rows, columns):
@@ -78,15 +97,7 @@ def row_kernel(number: Scalar, lanes: int, kept: int, log: bool):
         lane = int32(thread & (lanes - 1))
         first = int32(row * columns)
         stop = columns if row < rows else 0
-        top = lowest
-        for q in range(kept):
-            j = int32(q * lanes + lane)
-            value = lowest
-            if j < stop:
-                value = load(x, int32(first + j))
-            values[q] = value
-            top = larger(value, top)
-        top = largest(top)
+        top = read_row(values, x, first, lane, stop)
         total = number(0)
         for q in range(kept):
             values[q] -= top

@@ -110,6 +110,7 @@ def tile_loader(width: int, threads: int, along_k: bool, wide: bool):
             places and from `rest` steps of k on, both counted from the first; step: how far apart rows are.
         put(register, tile, at): register -> shared memory, at = k * width + place of the first.
         PIECES: how often a thread fetches four neighbours.
+        limit(room, rest): the same two for fetch, in one register if all that a thread fetches is in one row.
     """
     in_row = (DEPTH if along_k else width) // 4  # pieces of four neighbours
     pieces, jump = width * DEPTH // 4 // threads, threads // in_row
@@ -146,4 +147,10 @@ def tile_loader(width: int, threads: int, along_k: bool, wide: bool):
                 to = int32(at + q * jump * width)
                 store4(tile, to, register[q, 0], register[q, 1], register[q, 2], register[q, 3])
 
-    return first, fetch, put, pieces
+    @device
+    def limit(room, rest):
+        if pieces == 1 and (along_k or wide):
+            return int32(1), (rest if room > 0 else int32(0))
+        return room, rest
+
+    return first, fetch, put, pieces, limit

@@ -147,8 +147,8 @@ def _drop(input: Tensor, p: float, training: bool, inplace: bool, shape: tuple[i
         return input
     need_float(input, "dropout")
     if input.device == "cuda":
-        on_gpu = importlib.import_module("minidl.kernels.cuda.dropout")
-        return input * Tensor(on_gpu.keep_mask(shape, p, input.dtype, random_generator().integers(2**63)))
+        keep_mask = importlib.import_module("minidl.kernels.cuda.dropout").keep_mask
+        return input * Tensor(keep_mask(shape, p, input.dtype, lambda: random_generator().integers(2**63)))
     kept = random_generator().random(shape, np.float32) >= p
     return input * Tensor(np.multiply(kept, 1 / input.dtype.type(1 - p or 1)))
 

@@ -384,15 +384,24 @@ def plot_matrix(matrix: NDArray, kernel: NDArray) -> plt.Figure:
     for ax, values in ((left, kernel), (right, matrix)):
         ax.imshow(np.where(values == 0, np.nan, values), "tab10", vmin=1, vmax=10)
     for (row, column), value in np.ndenumerate(kernel):
-        left.text(column, row, f"{value:g}", ha="center", va="center", color="white", weight="bold")
+        color = _legible(left.images[0].to_rgba(value))
+        left.text(column, row, f"{value:g}", ha="center", va="center", color=color, weight="bold")
     for row, column in np.argwhere(matrix):
-        text = f"{matrix[row, column]:g}"
-        right.text(column, row, text, ha="center", va="center", color="white", fontsize=8)
+        value = matrix[row, column]
+        color = _legible(right.images[0].to_rgba(value))
+        right.text(column, row, f"{value:g}", ha="center", va="center", color=color, fontsize=8)
     left.set(xticks=[], yticks=[])
     left.set_title("nine weights", fontsize=11)
     right.set_title("the same as a linear layer: white is a weight 0", fontsize=11)
     right.set(xlabel="pixel of the picture, 6 × 6 = 36", ylabel="place of the response")
     return fig
+
+
+def _legible(ground: tuple[float, ...]) -> str:
+    """White or dark ink, by the luminance (WCAG 2.2) of the colour (red, green, blue, ...) under it."""
+    channels = np.array(ground[:3])
+    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    return INK if linear @ (0.2126, 0.7152, 0.0722) > 0.2 else "white"  # at 0.2 both have 4.2:1
 
 
 STYLES = (("o:", GREY), ("s--", ORANGE), ("^-", BLUE), ("D-", GREEN))

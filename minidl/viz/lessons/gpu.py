@@ -134,7 +134,7 @@ def machine() -> Picture:
 
 def _memories(picture: Picture) -> None:
     """The three kinds of memory, each below what can see it."""
-    left, wide = 484, 296
+    left, wide = 478, 296
     picture.text(left, 20, "a multiprocessor", bold=True)
     picture.rect(left, 34, wide, 134, stroke=GREY, width=2, radius=8)
     for part in range(4):
@@ -149,8 +149,8 @@ def _memories(picture: Picture) -> None:
     picture.text(left + 156, 191, "in sectors of 32 bytes", 12)
     picture.rect(left, 206, wide, 44, fill=GREY, stroke="none", radius=4, opacity=0.25)
     picture.text(left + 148, 228, "global memory: all see it", 13, "middle", "middle", bold=True)
-    picture.text(left, 272, "H100 SXM: 132 multiprocessors, each with 256 kB of", 12)
-    picture.text(left, 290, "registers and up to 228 kB shared; 80 GB global", 12)
+    picture.text(left, 272, "H100 SXM: 132 multiprocessors, each with 256 kB", 12)
+    picture.text(left, 290, "of registers, up to 228 kB shared; 80 GB global", 12)
 
 
 def plot_sectors(walks: dict[str, ArrayLike], columns: int = 32) -> plt.Figure:
@@ -351,7 +351,9 @@ def plot_ladder(reports: dict[str, simulator.Report], compiled: dict[str, Compil
     panels = {
         "FLOP a byte of\nglobal memory": [report.intensity for report in reports.values()],
         "rounds of shared memory\na multiply-add of a warp": [rounds(r) for r in reports.values()],
-        "multiply-adds among\nall instructions (%)": [100 * compiled[name].share for name in reports],
+        "multiply-adds among the\ninner loop's instructions (%)": [
+            100 * compiled[name].share for name in reports
+        ],
     }
     formats = ("{:.1f}", "{:.2f}", "{:.0f}")
     fig, axes = plt.subplots(1, 3, figsize=(8, 3.1), sharey=True)

@@ -261,9 +261,11 @@ def plot_filters(filters: np.ndarray, image: np.ndarray, maps: np.ndarray) -> pl
         ax.set_axis_off()
     limit, high = np.abs(filters).max(), maps.max()
     for number, (above, below) in enumerate(panels.T[1:]):
-        above.imshow(filters[number], viz.DIVERGING, vmin=-limit, vmax=limit)
+        weights = above.imshow(filters[number], viz.DIVERGING, vmin=-limit, vmax=limit)
         above.set_title(f"filter {number + 1}", fontsize=10, fontweight="normal")
-        below.imshow(maps[number], viz.SEQUENTIAL, vmin=0, vmax=high)
+        responses = below.imshow(maps[number], viz.SEQUENTIAL, vmin=0, vmax=high)
+    fig.colorbar(weights, ax=panels[0], label="weight")
+    fig.colorbar(responses, ax=panels[1], label="response")
     panels[1, 0].imshow(image, "gray_r")
     panels[1, 0].set_title("digit", fontsize=10, fontweight="normal")
     fig.suptitle("What each filter wants, and where it finds it", fontweight="bold", x=0.01, ha="left")

@@ -3,7 +3,7 @@
 import numpy as np
 
 from minidl.course.exercises.n19_gpu_kernels import add_bias, grid
-from minidl.kernels.cuda.driver import cuda, float32, kernel
+from minidl.kernels.cuda.driver import cuda, device, float32, kernel
 from minidl.kernels.cuda.instructions import load, store
 
 # 19.1
@@ -37,6 +37,15 @@ def bias_with_early_return(x, bias, out, rows, columns):
     store(out, i, load(bias, column) + load(x, i))
 
 
+def bias_in_two_steps(x, bias, out, rows, columns):
+    """Each number is written twice, everywhere."""
+    column, row = cuda.grid(2)
+    if row < rows and column < columns:
+        i = row * columns + column
+        out[i] = x[i]
+        out[i] += bias[column]
+
+
 def bias_without_guard(x, bias, out, rows, columns):
     column, row = cuda.grid(2)
     out[row * columns + column] = x[row * columns + column] + bias[column]
@@ -47,6 +56,25 @@ def bias_guarded_flat(x, bias, out, rows, columns):
     i = row * columns + column
     if i < rows * columns:
         out[i] = x[i] + bias[column]
+
+
+def bias_guarded_flat_by_the_rest(x, bias, out, rows, columns):
+    column, row = cuda.grid(2)
+    i = row * columns + column
+    if i < rows * columns:
+        out[i] = x[i] + bias[i % columns]
+
+
+def bias_by_two_indices(x, bias, out, rows, columns):
+    column, row = cuda.grid(2)
+    if row < rows and column < columns:
+        out[row, column] = x[row, column] + bias[column]
+
+
+def bias_at_half_places(x, bias, out, rows, columns):
+    column, row = cuda.grid(2)
+    if row < rows and column < columns:
+        out[row * columns + column] = x[2 * (row * columns + column) / 2] + bias[column]
 
 
 def bias_up_to(x, bias, out, rows, columns):
@@ -138,6 +166,40 @@ def transpose_reading_columns(x, out, rows, columns):
     if row < rows and column < columns:
         value = x[row * columns + column]
         out[column * rows + row] = value
+
+
+@device
+def move(x, i, out, j):
+    out[j] = x[i]
+
+
+def transpose_directly_by_a_function(x, out, rows, columns):
+    column, row = cuda.grid(2)
+    if row < rows and column < columns:
+        move(x, row * columns + column, out, column * rows + row)
+
+
+@device
+def entry(tile, i, j):
+    return tile[i, j]
+
+
+def transpose_with_conflicts_in_a_function(x, out, rows, columns):
+    tile = cuda.shared.array((32, 32), float32)
+    tx, ty = cuda.threadIdx.x, cuda.threadIdx.y
+    column, row = cuda.grid(2)
+    if row < rows and column < columns:
+        tile[ty, tx] = x[row * columns + column]
+    cuda.syncthreads()
+    column, row = cuda.blockIdx.y * 32 + tx, cuda.blockIdx.x * 32 + ty
+    if row < columns and column < rows:
+        out[row * rows + column] = entry(tile, tx, ty)
+
+
+def transpose_by_two_indices(x, out, rows, columns):
+    column, row = cuda.grid(2)
+    if row < rows and column < columns:
+        out[column, row] = x[row, column]
 
 
 def transpose_without_padding(x, out, rows, columns):
@@ -327,6 +389,12 @@ def sum_without_guard(x, out, n):
         out[cuda.blockIdx.x] = room[0]
 
 
+def sum_by_two_indices(x, out, n):
+    room = cuda.shared.array(256, float32)
+    t, i = cuda.threadIdx.x, cuda.grid(1)
+    room[t] = x[cuda.blockIdx.x, t] if i < n else float32(0)
+
+
 def sum_by_one(x, out, n):
     if cuda.threadIdx.x == 0:
         total = float32(0)
@@ -429,6 +497,7 @@ RIGHT = {
     "19.1": [place_by_columns, place_in_numpy],
     "19.2": [
         answer(grid_by_adding, bias_with_early_return),
+        answer(kernel=bias_in_two_steps),
         answer(lambda rows, columns: [np.int64(-(-columns // 32)), -(-rows // 8)]),
     ],
     "19.3": [transpose_flat, transpose_turning_first, kernel(transpose_flat)],
@@ -469,6 +538,9 @@ WRONG = {
         (answer(lambda rows, columns: 6), "give two numbers"),
         (answer(kernel=bias_without_guard), "a thread beyond the edge"),
         (answer(kernel=bias_guarded_flat), "a thread beyond the edge"),
+        (answer(kernel=bias_guarded_flat_by_the_rest), "on 37 × 70: the numbers are right, but some are"),
+        (answer(kernel=bias_by_two_indices), "on 16 × 64: this array is flat and takes one index"),
+        (answer(kernel=bias_at_half_places), "on 16 × 64: BadIndex"),
         (answer(kernel=bias_up_to), "a thread beyond the edge"),
         (answer(kernel=bias_but_the_last_row), "the last row is missing"),
         (answer(kernel=bias_but_the_last_column), "the last column is missing"),
@@ -482,7 +554,10 @@ WRONG = {
     "19.3": [
         (transpose_directly, "not coalesced: in `out[column * rows + row]"),
         (transpose_reading_columns, "not coalesced: in `value = x[row"),
+        (transpose_directly_by_a_function, "22% of what travels is of use. It happens in a function"),
         (transpose_without_padding, "33 wide"),
+        (transpose_with_conflicts_in_a_function, "(x16.5) in a function that your kernel calls"),
+        (transpose_by_two_indices, "on 64 × 96: this array is flat and takes one index"),
         (transpose_without_barrier, "RaceError"),
         (transpose_barrier_in_guard, "DivergentBarrier"),
         (transpose_tiles_in_place, "stands in its old place"),
@@ -502,6 +577,7 @@ WRONG = {
         (sum_with(add=True), "assign, do not add"),
         (sum_with(start=256), "BadIndex"),
         (sum_without_guard, "guards x"),
+        (sum_by_two_indices, "this array is flat and takes one index"),
         (sum_by_one, "one thread adds"),
         (sum_by_one_in_one_line, "one thread adds"),
         (sum_into_out, "many threads write the same place"),

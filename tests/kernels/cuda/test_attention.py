@@ -179,14 +179,27 @@ PLAIN, FULL = (WIDE, True, False, False), (WIDE, True, True, True)
 VARIANTS = [(32, PLAIN), (64, PLAIN), (128, PLAIN), (64, FULL)]
 
 
+TYPES = (ARRAY,) * 7 + (*[int32] * 4, float32, *[int32] * 8)
+GRADIENT_TYPES = (ARRAY,) * 9 + (*[int32] * 4, float32, *[int32] * 9)
+
+
 @pytest.mark.parametrize(("width", "variant"), VARIANTS)
 def test_costs(width, variant, needs_toolkit):
-    types = (ARRAY,) * 7 + (*[int32] * 4, float32, *[int32] * 8)
-    resources.expect(attention.attention_kernel(width, *variant), types, share=0.75)
+    resources.expect(attention.attention_kernel(width, *variant), TYPES, share=0.75)
 
 
 @pytest.mark.parametrize("of", ["q", "k", "v"])
 @pytest.mark.parametrize(("width", "variant"), VARIANTS)
 def test_costs_of_gradients(width, variant, of, needs_toolkit):
-    types = (ARRAY,) * 9 + (*[int32] * 4, float32, *[int32] * 9)
-    resources.expect(attention_backward.gradient_kernel(of, width, *variant), types, share=0.75)
+    resources.expect(attention_backward.gradient_kernel(of, width, *variant), GRADIENT_TYPES, share=0.75)
+
+
+@pytest.mark.parametrize("width", [32, 64, 128])
+def test_ragged_ones_with_all_options_need_no_memory(width, needs_toolkit):
+    """The most that a thread has to hold. (All 384 variants were without spills in 2026.)"""
+    variant = (False, False), True, True, True
+    kernels = [(attention.attention_kernel(width, *variant), TYPES)]
+    for of in "qkv":
+        kernels.append((attention_backward.gradient_kernel(of, width, *variant), GRADIENT_TYPES))
+    for kernel, types in kernels:
+        assert [resources.spilled(kernel, types, a) for a in resources.ARCHITECTURES] == [0, 0, 0]

@@ -5,8 +5,8 @@ import pytest
 
 import minidl
 from minidl.kernels.cuda import dropout, graphs, resources
-from minidl.kernels.cuda.array import asarray, empty, zeros
-from minidl.kernels.cuda.driver import boolean, float32, float64, int32, kernel, uint32, uint64
+from minidl.kernels.cuda.array import asarray, empty
+from minidl.kernels.cuda.driver import float32, float64, int32, kernel, uint32, uint64
 from minidl.kernels.cuda.instructions import load, store
 from minidl.nn import functional as F
 
@@ -74,32 +74,42 @@ def test_seed_and_offset():
     assert (draw(7) != draw(7 + 2**32)).any() and (draw(7) != draw(8)).any()
 
 
-def test_a_counter_on_the_device_counts_on():
-    counter = zeros(1, np.uint64)
-    parts = [dropout.keep_mask((10,), 0.5, np.float32, 7, 0, counter).get() for _ in range(2)]
-    assert counter.item() == 6
-    whole = dropout.keep_mask((24,), 0.5, np.float32, 7).get()
-    np.testing.assert_array_equal(np.concatenate(parts), np.delete(whole, [10, 11, 22, 23]))
-
-
-def test_each_replay_of_a_graph_draws_anew():
-    counter, kept = zeros(1, np.uint64), empty((40,), np.float32)
+@pytest.mark.parametrize("n_masks", [1, 3])
+def test_each_replay_of_a_graph_draws_what_a_step_would(n_masks, monkeypatch):
+    monkeypatch.setattr(dropout, "ROOM", 2)
+    x, masks = minidl.ones(40).cuda(), [empty((40,), np.float32) for _ in range(n_masks)]
 
     def step():
-        kept[...] = dropout.keep_mask((40,), 0.5, np.float32, 7, 0, counter)
+        for mask in masks:
+            mask[...] = F.dropout(x, 0.5).array
 
-    graph, masks = graphs.graph_of(step), []
-    for _ in range(3):
+    def outcome(run):
+        run()
+        return [mask.get().tobytes() for mask in masks]
+
+    minidl.manual_seed(5)
+    expected = [outcome(step) for _ in range(5)]
+    assert len({mask for masks in expected for mask in masks}) == 5 * n_masks
+    minidl.manual_seed(5)
+    graph = graphs.graph_of(step, warm_up=2)  # the capture itself draws nothing
+    assert [outcome(graph.replay) for _ in range(3)] == expected[2:]
+    minidl.manual_seed(5)
+    assert [outcome(run) for run in (step, graph.replay, graph.replay, step)] == expected[:4]
+    assert len(graph.before_replay) == (n_masks + 1) // 2  # copies to the device
+
+
+def test_a_number_is_the_same_seed_in_each_replay():
+    with graphs.capture() as graph:
+        kept = dropout.keep_mask((40,), 0.5, seed=7)
+    for _ in range(2):
         graph.replay()
-        masks.append(kept.get().tobytes())
-    assert len(set(masks)) == 3 and counter.item() == 50
+        np.testing.assert_array_equal(kept.get(), dropout.keep_mask((40,), 0.5, seed=7).get())
+    assert not graph.before_replay
 
 
 def test_errors():
     with pytest.raises(ValueError, match=r"keep_mask\(p=1.5, dtype=float32\)"):
         dropout.keep_mask((2,), 1.5)
-    with pytest.raises(ValueError, match=r"counter: int64 \(2,\)\): one uint64 is needed"):
-        dropout.keep_mask((2,), 0.5, counter=zeros(2, np.int64))
 
 
 def test_manual_seed_repeats_layers():
@@ -134,6 +144,6 @@ def test_attention_drops_on_the_device():
 
 def test_machine_code(needs_toolkit):
     for number in (float32, float64):
-        types = (int32, uint64, uint64, uint64[::1], boolean, uint32, number)
-        resources.expect(dropout.mask_kernel(number), (number[::1], *types), registers=32)
-    resources.expect(dropout.advance, (uint64[::1], uint64), registers=16)
+        for replayed in (False, True):
+            types = (int32, uint64[::1] if replayed else uint64, int32, uint64, uint32, number)
+            resources.expect(dropout.mask_kernel(number, replayed), (number[::1], *types), registers=32)

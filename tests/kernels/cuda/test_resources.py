@@ -1,5 +1,6 @@
 """Resources: reading SASS (everywhere) and compiling kernels (where the toolkit is)."""
 
+import re
 from collections import Counter
 
 import pytest
@@ -124,6 +125,14 @@ def test_a_loop_of_multiply_adds(architecture):
 
 
 @pytest.mark.usefixtures("needs_toolkit")
+def test_architectures_differ_from_the_assembler_on():
+    """So `resources` makes PTX once: that for others has another target, and numbers in names, no more."""
+    for run, types in ((dots, TYPES), (hungry, TYPES[:2])):
+        texts = (run.specialize(*types, capability=divmod(a, 10)) for a in resources.ARCHITECTURES)
+        assert len({re.sub(r"\.target sm_\d+|_Z\w+|_cudapy_smem_\d+", "", text) for text in texts}) == 1
+
+
+@pytest.mark.usefixtures("needs_toolkit")
 def test_shared_memory_without_what_the_system_takes():
     @kernel
     def shares(out):
@@ -141,4 +150,5 @@ def test_spills_are_found():
     starved = kernel(hungry.function, max_registers=24)
     with pytest.raises(AssertionError, match=r"spills \d+, at most 0"):
         expect(starved, (float32[::1], float32[::1]), architectures=(80,))
+    assert resources.spilled(starved, (float32[::1], float32[::1]), 80) > 0
     expect(hungry, (float32[::1], float32[::1]), registers=128, architectures=(80,))

@@ -3,6 +3,7 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
 
 from minidl import data
 from minidl.viz.digits import read_strokes
@@ -210,6 +211,21 @@ def test_the_matrix_leaves_out_what_is_not_connected():
     matrix = np.array([[1.0, 0, 2], [0, 1, 0]])
     _, right = lesson.plot_matrix(matrix, np.array([[1, 2]])).axes
     assert np.array_equal(right.images[0].get_array().mask, matrix == 0)
+
+
+def luminance(color):
+    """Relative luminance, as WCAG 2.2 has it."""
+    c = np.array(to_rgb(color))
+    return np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4) @ [0.2126, 0.7152, 0.0722]
+
+
+def test_the_numbers_of_the_matrix_stand_out_from_their_colours():
+    kernel = np.arange(1.0, 10).reshape(3, 3)
+    for ax in lesson.plot_matrix(kernel.reshape(1, 9), kernel).axes:
+        for text in ax.texts:
+            ground = ax.images[0].to_rgba(float(text.get_text()))
+            dark, light = sorted(luminance(color) for color in (text.get_color(), ground))
+            assert (light + 0.05) / (dark + 0.05) > 4.1, text.get_text()
 
 
 def test_slides_show_each_seed_and_the_mean():

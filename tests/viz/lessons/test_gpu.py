@@ -5,6 +5,8 @@ import json
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import TextPath
 
 from minidl.kernels.cuda import driver, resources
 from minidl.kernels.cuda.driver import cuda, float32, kernel
@@ -219,6 +221,15 @@ def test_addresses_are_an_addition_table_or_refused():
 
 def test_the_machine_has_a_description():
     assert "eight warps of 32 threads" in lesson.machine().alt
+
+
+def test_the_texts_of_the_machine_end_inside():
+    picture = lesson.machine()
+    for kind, shape in picture.shapes:
+        if kind == "text" and shape["anchor"] == "start":
+            font = FontProperties(weight="bold" if shape["bold"] else "normal")
+            ends = shape["x"] + TextPath((0, 0), shape["s"], shape["size"], prop=font).get_extents().x1
+            assert ends < picture.width, shape["s"]
 
 
 # The record

@@ -177,9 +177,11 @@ def test_choice_shows_errors_and_slid_accuracies():
 
 def test_filters_stand_above_their_maps():
     filters, maps = np.arange(50.0).reshape(2, 5, 5), np.arange(32.0).reshape(2, 4, 4)
-    panels = lenet.plot_filters(filters, np.zeros((4, 4)), maps).axes
+    *panels, weight, response = lenet.plot_filters(filters, np.zeros((4, 4)), maps).axes
     shown = [panel.images[0].get_array() if panel.images else None for panel in panels]
     assert shown[0] is None and np.array_equal(shown[2], filters[1]) and np.array_equal(shown[5], maps[1])
+    assert (weight.get_ylabel(), weight.get_ylim()) == ("weight", (-49, 49))
+    assert (response.get_ylabel(), response.get_ylim()) == ("response", (0, 31))
 
 
 def test_fields_name_their_side():

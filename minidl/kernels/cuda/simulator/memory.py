@@ -327,10 +327,6 @@ class SharedArray(Array):
         return super().index_of(place % self.stride)
 
 
-POISON = {"f": np.nan, "i": 99, "u": 234, "b": True}
-"""What a lane finds in its registers that has written nothing there, by kind of numbers."""
-
-
 class LocalArray:
     """Memory of a thread. scope: the lanes that have made it; no others ever see it.
 
@@ -344,7 +340,6 @@ class LocalArray:
         self.name, self.shape, self.dtype, self.scope = name, shape, np.dtype(dtype), scope
         self.size, self.ndim = math.prod(shape), len(shape)
         self.cells: list[Variable | None] = [None] * self.size
-        self.poison = POISON[self.dtype.kind]
         self.table: np.ndarray | None = None
         self.written: np.ndarray | None = None
 
@@ -388,18 +383,19 @@ class LocalArray:
             self._check_written(machine, mask, self.written[flat, mask.places])
             return in_register(mask.to_lanes(self.table[flat, mask.places]))
         cell = self.cells[flat]
-        if cell is not None and cell.known_to(mask):
-            return cell.value
-        self._check_written(machine, mask, np.zeros(1) if cell is None else cell.owners.lanes[mask.places])
-        return in_register(np.where(cell.owners.lanes, cell.value, self.poison).astype(self.dtype))
+        if cell is None or not cell.known_to(mask):
+            self._check_written(
+                machine, mask, np.zeros(1) if cell is None else cell.owners.lanes[mask.places]
+            )
+        return cell.value
 
     def _check_written(self, machine, mask, written) -> None:
-        """Refuse if nobody has written it; where some lanes have not, they read nan."""
-        if not written.any():
+        """Refuse if one of the lanes that take part has not written it."""
+        if not written.all():
             machine.fail(
                 Uninitialised,
                 f"an element of {self.name} is read, and this thread has not written it. Fix: write it first",
-                int(mask.places[0]),
+                int(mask.places[np.flatnonzero(~np.asarray(written, bool))[0]]),
             )
 
     def store(self, machine: Machine, mask: Mask, index, values: tuple) -> None:
@@ -420,9 +416,9 @@ class LocalArray:
             self.cells[flat].put(value, mask)
 
     def _to_table(self, machine: Machine) -> None:
-        self.table = np.full((self.size, machine.lanes), self.poison, self.dtype)
+        self.table = np.zeros((self.size, machine.lanes), self.dtype)
         self.written = np.zeros((self.size, machine.lanes), bool)
         for k, cell in enumerate(self.cells):
             if cell is not None:
                 self.written[k] = cell.owners.lanes
-                self.table[k] = np.where(cell.owners.lanes, cell.value, self.poison)
+                self.table[k] = np.where(cell.owners.lanes, cell.value, 0)
