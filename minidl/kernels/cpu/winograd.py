@@ -25,8 +25,9 @@ The gradient of x is the same with weights turned round. The gradient of the wei
 G^T [sum over tiles and images of (A g A^T) * (B^T x B)] G: per point, products of all outputs and channels.
 
 Sums of large terms that cancel cost digits. With the points 0, 3/4, -3/4, 3/2, -3/2 and infinity errors are
-two to four times those of direct sums; with the textbook's 0, 1, -1, 2, -2 about seven times. Infinities do
-not cancel: when a result is not finite, None is returned, and the direct way says where they belong.
+twice those of direct sums, for the gradient of the weights five times; with the textbook's 0, 1, -1, 2, -2
+about seven times. Infinities do not cancel: when a result is not finite, None is returned, and the direct way
+says where they belong.
 """
 
 import functools
