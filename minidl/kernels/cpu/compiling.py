@@ -44,8 +44,12 @@ def digest(folder: Path = Path(__file__).parent) -> str:
 class _Cache(FunctionCache):
     """Numba's files, with our key, and silent where they cannot be written."""
 
+    def __init__(self, function, kind):
+        self._kind = kind
+        super().__init__(function)
+
     def _index_key(self, signature, codegen):
-        return (*super()._index_key(signature, codegen), digest())
+        return (*super()._index_key(signature, codegen), digest(), self._kind)
 
     def load_overload(self, signature, target_context):
         # Numba would load all that it needs to compile: 0.1 s that code from disk need not wait for.
@@ -64,9 +68,13 @@ def compiled(function=None, **options):
     """
     if function is None:
         return functools.partial(compiled, **options)
-    kernel = njit(nogil=True, error_model="numpy", **options)(function)
+    return keep(njit(nogil=True, error_model="numpy", **options)(function), function)
+
+
+def keep(kernel, function, kind=""):
+    """Keep a kernel's machine code beside the source of a function; `kind` tells several from one source."""
     with contextlib.suppress(RuntimeError):  # no folder can be written
-        kernel._cache = _Cache(function)  # what cache=True does, with our kind of cache
+        kernel._cache = _Cache(function, kind)  # what cache=True does, with our kind of cache
     return kernel
 
 
@@ -75,10 +83,16 @@ def inline(function):
     return njit(inline="always", error_model="numpy")(function)
 
 
+@inline
+def bounds(n, parts, part):
+    """Where one of so many parts of range(n) starts, and where it ends."""
+    return n * part // parts, n * (part + 1) // parts
+
+
 def is_kept() -> bool:
     """Is there a folder in which compiled kernels of this package are kept?"""
     try:
-        _Cache(is_kept)
+        _Cache(is_kept, "")
     except RuntimeError:
         return False
     return True
