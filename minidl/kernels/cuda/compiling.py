@@ -51,6 +51,13 @@ def ptx(kernel: driver.Kernel, types: tuple, capability: tuple[int, int]) -> str
     return text if isinstance(text, str) else text.decode()
 
 
+def returned(function: language.Device, types: tuple, capability: tuple[int, int]) -> str:
+    """Compile device code as a kernel that calls it would, and say which type it gives, by Numba's name."""
+    with _lock, _targeting(capability):
+        compiled = function.dispatcher.compile_device(tuple(t.numba for t in types))
+    return str(compiled.signature.return_type)
+
+
 @contextlib.contextmanager
 def _targeting(capability: tuple[int, int]):
     """Device functions are compiled for "the current device", which there may be none of: say which."""

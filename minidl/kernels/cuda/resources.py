@@ -20,7 +20,7 @@ import subprocess
 import sysconfig
 import tempfile
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from minidl.kernels.cuda import compiling, driver, language
@@ -40,8 +40,8 @@ PRODUCTS = ("FFMA", "HMMA", "DFMA")
 class Resources:
     """What one kernel costs on one architecture; memory in bytes, a thread's except for `shared`, a block's.
 
-    instructions: how often each opcode stands in the code. loop: in the innermost loop with most arithmetic.
-    around: in the loop around that one, without it.
+    image: the machine code. It is disassembled, which takes a third of a second, when somebody asks for its
+    instructions.
     """
 
     name: str
@@ -51,9 +51,32 @@ class Resources:
     spill_loads: int
     stack: int
     shared: int
-    instructions: Counter
-    loop: Counter
-    around: Counter
+    image: bytes = field(repr=False)
+
+    @functools.cached_property
+    def code(self) -> tuple[list[str], list[tuple[int, int]]]:
+        """(opcodes in order, loops), as `parse` gives them."""
+        return parse(disassemble(self.image))
+
+    @functools.cached_property
+    def instructions(self) -> Counter:
+        """How often each opcode stands in the code."""
+        return Counter(self.code[0])
+
+    @functools.cached_property
+    def loops(self) -> tuple[Counter, Counter]:
+        """How often each does in the innermost loop with most arithmetic; in the rest of the one around."""
+        return hottest_loops(*self.code)
+
+    @property
+    def loop(self) -> Counter:
+        """The innermost one of `loops`."""
+        return self.loops[0]
+
+    @property
+    def around(self) -> Counter:
+        """The other one of `loops`."""
+        return self.loops[1]
 
     @property
     def spills(self) -> int:
@@ -125,8 +148,6 @@ def compile(kernel: driver.Kernel, types: tuple, architecture: int = 90) -> Reso
 @functools.lru_cache(256)
 def _compile(kernel: driver.Kernel, types: tuple, architecture: int) -> Resources:
     image, log = assembled(kernel, types, architecture)
-    opcodes, jumps = parse(disassemble(image))
-    loop, around = hottest_loops(opcodes, jumps)
     return Resources(
         kernel.__qualname__.replace("<locals>.", ""),
         architecture,
@@ -135,9 +156,7 @@ def _compile(kernel: driver.Kernel, types: tuple, architecture: int) -> Resource
         spill_loads=_figure(r"(\d+) bytes spill loads", log),
         stack=_figure(r"(\d+) bytes stack frame", log),
         shared=max(0, _figure(r"(\d+) bytes smem", log) - RESERVED_SHARED * (architecture >= 90)),
-        instructions=Counter(opcodes),
-        loop=loop,
-        around=around,
+        image=image,
     )
 
 
@@ -153,14 +172,6 @@ def _ptx(kernel: driver.Kernel, types: tuple) -> str:
     return compiling.ptx(kernel, types, divmod(ARCHITECTURES[0], 10))
 
 
-def spilled(kernel: driver.Kernel, types: tuple, architecture: int) -> int:
-    """Bytes of a thread that are in memory for want of registers: `compile` without a look at the code."""
-    log = assembled(kernel, tuple(types), architecture)[1]
-    return sum(
-        _figure(rf"(\d+) bytes {what}", log) for what in ("spill stores", "spill loads", "stack frame")
-    )
-
-
 def _figure(pattern: str, log: str) -> int:
     return max((int(n) for n in re.findall(pattern, log)), default=0)
 
@@ -170,7 +181,7 @@ def disassemble(image: bytes) -> str:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "kernel.cubin"
         file.write_bytes(image)
-        command = [disassembler(), "--print-code", str(file)]
+        command = [disassembler(), "--print-code", "--no-dataflow", str(file)]  # a quarter faster
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
@@ -227,17 +238,22 @@ def expect(
     shared: int = driver.STATIC_SHARED_BYTES,
     rounds: int | None = None,
     architectures: tuple[int, ...] = ARCHITECTURES,
+    everywhere: bool = False,
 ) -> list[Resources]:
     """Hold a kernel to a budget on every architecture.
 
     No spills, no stack, at most so many registers a thread and bytes of shared memory a block, at least this
-    share of multiply-adds in the innermost loop (with `rounds`: in the loop around it).
+    share of multiply-adds in the innermost loop (with `rounds`: in the loop around it). To find a share takes
+    longer than to assemble the kernel, and on 9.0 it is least, or nearly: of 100 kernels, all came to at most
+    0.01 less on 7.5 or 8.0. So it is held on the last architecture, and on all only if `everywhere`.
 
     Raises AssertionError, which says what it costs and which bound it breaks.
     """
     results = [compile(kernel, types, architecture) for architecture in architectures]
     for r in results:
-        reached = r.share if rounds is None else r.share_of_rounds(rounds)
+        reached = share
+        if share and (everywhere or r is results[-1]):
+            reached = r.share if rounds is None else r.share_of_rounds(rounds)
         broken = [
             f"{what} {got:g}, {word} {bound:g}"
             for what, got, word, bound, fine in (

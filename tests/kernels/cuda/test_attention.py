@@ -154,8 +154,9 @@ def test_no_keys():
     assert [x.shape for x in grads] == [(2, 3, 4), (2, 0, 4), (2, 0, 5)] and not grads[0].get().any()
 
 
-@pytest.mark.parametrize("causal", [False, True])
-@pytest.mark.parametrize(("size", "dtype"), [(8, np.float64), (130, np.float32)])
+@pytest.mark.parametrize(
+    ("size", "dtype", "causal"), [(8, np.float64, False), (8, np.float64, True), (130, np.float32, True)]
+)
 def test_the_chain_of_kernels(size, dtype, causal):
     """Other types, and heads too large for the chip."""
     given = case((2,), 7, 9, size, 6, dtype)
@@ -173,33 +174,28 @@ def test_wrong_types_are_refused():
 
 # -- costs -----------------------------------------------------------------------------------------
 
-WIDE = True, True
-PLAIN, FULL = (WIDE, True, False, False), (WIDE, True, True, True)
-"""Causal, biased, dropped."""
-VARIANTS = [(32, PLAIN), (64, PLAIN), (128, PLAIN), (64, FULL)]
+PLAIN, WIDE, RAGGED = (
+    ((True, True), True, False, False),
+    ((True, True), True, True, True),
+    ((False, False), True, True, True),
+)
+"""Access by four; causal, biased, dropped. The more options, the more a thread has to hold, at each width.
 
+(All 384 variants were without spills in 2026. Gradients need fewer registers at width 32 than at 64.)
+"""
 
 TYPES = (ARRAY,) * 7 + (*[int32] * 4, float32, *[int32] * 8)
 GRADIENT_TYPES = (ARRAY,) * 9 + (*[int32] * 4, float32, *[int32] * 9)
 
 
-@pytest.mark.parametrize(("width", "variant"), VARIANTS)
+@pytest.mark.parametrize(("width", "variant"), [(32, PLAIN), (64, RAGGED), (128, RAGGED)])
 def test_costs(width, variant, needs_toolkit):
-    resources.expect(attention.attention_kernel(width, *variant), TYPES, share=0.75)
+    kernel = attention.attention_kernel(width, *variant)
+    resources.expect(kernel, TYPES, share=0.75, everywhere=width == 64)
 
 
 @pytest.mark.parametrize("of", ["q", "k", "v"])
-@pytest.mark.parametrize(("width", "variant"), VARIANTS)
+@pytest.mark.parametrize(("width", "variant"), [(64, WIDE), (128, RAGGED)])
 def test_costs_of_gradients(width, variant, of, needs_toolkit):
-    resources.expect(attention_backward.gradient_kernel(of, width, *variant), GRADIENT_TYPES, share=0.75)
-
-
-@pytest.mark.parametrize("width", [32, 64, 128])
-def test_ragged_ones_with_all_options_need_no_memory(width, needs_toolkit):
-    """The most that a thread has to hold. (All 384 variants were without spills in 2026.)"""
-    variant = (False, False), True, True, True
-    kernels = [(attention.attention_kernel(width, *variant), TYPES)]
-    for of in "qkv":
-        kernels.append((attention_backward.gradient_kernel(of, width, *variant), GRADIENT_TYPES))
-    for kernel, types in kernels:
-        assert [resources.spilled(kernel, types, a) for a in resources.ARCHITECTURES] == [0, 0, 0]
+    kernel = attention_backward.gradient_kernel(of, width, *variant)
+    resources.expect(kernel, GRADIENT_TYPES, share=0.75, everywhere=(of, variant) == ("v", WIDE))

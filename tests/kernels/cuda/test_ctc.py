@@ -284,7 +284,7 @@ def test_what_lies_on_the_device_is_not_read_back():
 def test_machine_code(needs_toolkit):
     for number, registers in ((float32, 72), (float64, 96)):
         x, whole, sums, sizes = number[::1], int64[::1], float64[::1], [int32] * 4
-        for kept in (1, 2, 4, 8):
+        for kept in (1, 8) if number is float32 else (8,):  # fewest and most registers
             types = (x, *[whole] * 3, sums, x, sums, *sizes)
             resources.expect(ctc.walk_kernel(number, kept), types, registers=registers, shared=33000)
         types = (x, *[whole] * 3, x, sums, x, *sizes)

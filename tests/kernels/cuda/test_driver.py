@@ -383,6 +383,17 @@ def test_each_word_of_the_language_compiles(scalar):
 
 
 @pytest.mark.usefixtures("needs_toolkit")
+def test_device_code_is_typed_alone():
+    @device
+    def both(x, y):
+        return x & y
+
+    assert compiling.returned(both, (int32, int32), (8, 0)) == "int64"
+    with pytest.raises(Exception, match="No implementation of function"):
+        compiling.returned(both, (float32, float32), (8, 0))
+
+
+@pytest.mark.usefixtures("needs_toolkit")
 def test_fast_approximations_only_where_a_kernel_asks():
     def quotient(x, out, n):
         i = cuda.grid(1)

@@ -218,7 +218,8 @@ INTEGERS = (int32,) * 6
 def test_machine_code_of_rows(needs_toolkit, number):
     a, size = number[::1], number.dtype.itemsize
     ints = (int32,) * 4
-    for length in (normalization.IN_WARP * 4 // size, normalization.IN_BLOCK * 4 // size):
+    lengths = normalization.IN_BLOCK * 4 // size, normalization.IN_WARP * 4 // size
+    for length in lengths if number is float32 else lengths[:1]:
         lanes, kept = normalization.row_threads(10**5, length, size)
         run = normalization.rows_kernel(number, lanes, kept, True, True, True, True)
         resources.expect(run, (a,) * 6 + (*ints, int32, number), registers=128)
@@ -233,7 +234,7 @@ def test_machine_code_of_rows(needs_toolkit, number):
 @pytest.mark.parametrize("number", [float32, float64], ids=str)
 def test_machine_code_of_channels(needs_toolkit, number):
     a, kept = number[::1], normalization.KEPT
-    for channels in (1, 32):
+    for channels in (1, 32) if number is float32 else (32,):
         run = normalization.moments_kernel(number, channels, kept)
         resources.expect(run, (a, float64[::1], a, *INTEGERS), registers=104)
         run = normalization.channels_kernel(number, channels, kept, True, True)

@@ -250,7 +250,8 @@ def budget(name, number, chunk, wide, **bounds):
 def test_costs(name, needs_toolkit):
     """Room for four blocks of 128 threads on a multiprocessor; two of three instructions multiply and add."""
     chunk = cells.SHORT if name in SHARE else LONG
-    budget(name, float32, chunk, True, registers=128, share=SHARE.get(name, 0.65), shared=25 * 1024)
+    share, lstm = SHARE.get(name, 0.65), name == "lstm"
+    budget(name, float32, chunk, True, registers=128, share=share, shared=25 * 1024, everywhere=lstm)
 
 
 @pytest.mark.parametrize("name", ["lstm", "gru backward"])

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from minidl.kernels.cuda import reductions, resources
+from minidl.kernels.cuda import compiling, reductions, resources
 from minidl.kernels.cuda.array import asarray
 from minidl.kernels.cuda.driver import float32, float64, int32, int64
 from tests.draw import Draw
@@ -158,13 +158,17 @@ def test_machine_code(needs_toolkit):
     resources.expect(columns, (float32[::1], float32[::1], *[int32] * 5), registers=40)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_every_reduction_compiles(needs_toolkit, name):
-    for dtype in map(np.dtype, DTYPES):
+def test_every_reduction_compiles(needs_toolkit):
+    """The formula of each; and a kernel for each type of array and of results, whatever the formula."""
+    kernels = {}
+    for name, dtype in itertools.product(NAMES, map(np.dtype, DTYPES)):
         number = reductions._computed(name, reductions.result_dtype(name, dtype))
         f, start = reductions._formula(name, number), reductions._start(name, number)
+        assert compiling.returned(f, (number, number), (8, 0)) == number.dtype.name
         run = reductions.rows_kernel(f, number, number, number, start, 256)
-        run.specialize(reductions.SCALARS[dtype][::1], number[::1], *[int32] * 4, capability=(8, 0))
+        kernels[reductions.SCALARS[dtype][::1], number[::1]] = run
+    for arrays, run in kernels.items():
+        assert run.specialize(*arrays, *[int32] * 4, capability=(8, 0))
 
 
 def test_places_and_running_sums_compile(needs_toolkit):
