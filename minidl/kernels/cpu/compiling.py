@@ -44,12 +44,12 @@ def digest(folder: Path = Path(__file__).parent) -> str:
 class _Cache(FunctionCache):
     """Numba's files, with our key, and silent where they cannot be written."""
 
-    def __init__(self, function, kind):
-        self._kind = kind
+    def __init__(self, function, depends_on=lambda signature: ""):
+        self._depends_on = depends_on
         super().__init__(function)
 
     def _index_key(self, signature, codegen):
-        return (*super()._index_key(signature, codegen), digest(), self._kind)
+        return (*super()._index_key(signature, codegen), digest(), self._depends_on(signature))
 
     def load_overload(self, signature, target_context):
         # Numba would load all that it needs to compile: 0.1 s that code from disk need not wait for.
@@ -71,10 +71,13 @@ def compiled(function=None, **options):
     return keep(njit(nogil=True, error_model="numpy", **options)(function), function)
 
 
-def keep(kernel, function, kind=""):
-    """Keep a kernel's machine code beside the source of a function; `kind` tells several from one source."""
+def keep(kernel, function, *depends_on):
+    """Keep a kernel's machine code beside the source of a function.
+
+    depends_on: a function of the argument types that names what else the code depends on.
+    """
     with contextlib.suppress(RuntimeError):  # no folder can be written
-        kernel._cache = _Cache(function, kind)  # what cache=True does, with our kind of cache
+        kernel._cache = _Cache(function, *depends_on)  # what cache=True does, with our kind of cache
     return kernel
 
 
@@ -92,7 +95,7 @@ def bounds(n, parts, part):
 def is_kept() -> bool:
     """Is there a folder in which compiled kernels of this package are kept?"""
     try:
-        _Cache(is_kept, "")
+        _Cache(is_kept)
     except RuntimeError:
         return False
     return True

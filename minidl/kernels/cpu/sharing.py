@@ -128,7 +128,6 @@ def _as_job(typing, kernel, arguments):
 
     def generate(context, builder, signature, values):
         compiled_kernel = kernel.dispatcher.get_compile_result(called)
-        context.add_linking_libs([compiled_kernel.library])
         kept = cgutils.alloca_once_value(builder, values[1])
         part = ir.Function(builder.module, _PART, f"{builder.function.name}.part")
         part.linkage = "internal"
@@ -199,4 +198,11 @@ def shared(kernel):
         function, data = _as_job(kernel, arguments)
         return _share(board, function, data, n, parts, turns, nap, length)
 
-    return keep(njit(nogil=True, error_model="numpy")(run), kernel.py_func, "shared")
+    def name_of_kernel(types_of_run):
+        """What `run` calls, by its name in this process: so it has to be there before `run` is loaded."""
+        arguments = types_of_run[-1].types if isinstance(types_of_run[-1], types.BaseTuple) else ()
+        each = (*arguments, types.int64, types.int64)
+        kernel.compile(each)
+        return kernel.overloads[each].fndesc.llvm_func_name
+
+    return keep(njit(nogil=True, error_model="numpy")(run), kernel.py_func, name_of_kernel)
