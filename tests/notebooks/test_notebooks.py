@@ -2,7 +2,6 @@
 
 import textwrap
 
-import nbformat
 import pytest
 
 from minidl.course import lint, notebook
@@ -23,7 +22,7 @@ def test_lint(path):
 
 def stored_sources(path):
     """(file, code) of each source that the notebook has stored; nbval does not compare these."""
-    for cell in nbformat.read(path, as_version=4).cells:
+    for cell in notebook.read(path).cells:
         for output in cell.get("outputs", ()):
             file, _, code = output.get("data", {}).get("text/plain", "").partition("\n\n")
             if file.startswith("minidl/") and file.endswith(".py"):
