@@ -13,6 +13,7 @@ import time
 import minidl
 from minidl import nn, optim
 from minidl.kernels import COMPILED, WORTH_COMPILING
+from minidl.kernels.threads import splitting_all
 from minidl.nn import functional as F
 from minidl.progress import progress
 from minidl.tensor import Tensor
@@ -163,7 +164,7 @@ def warm(show: bool = True) -> str:
             "NUMBA_CACHE_DIR to a folder that can."
         )
     start = time.perf_counter()
-    with progress(len(WORK), "compiling kernels", show) as bar:
+    with progress(len(WORK), "compiling kernels", show) as bar, splitting_all():
         for name, function in WORK.items():
             function()
             bar.advance(name)

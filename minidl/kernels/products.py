@@ -2,8 +2,7 @@
 
 NumPy leaves products to a BLAS library with threads of its own, which go on spinning after each product and
 take the cores from our kernels. So BLAS is held to one thread, and a large product is cut into bands of its
-rows or columns, one for each thread of our pool. NumPy releases the lock of Python during a product, so the
-bands are computed at the same time.
+rows or columns, one for each thread of our pool (`cpu/blas.py`).
 """
 
 from __future__ import annotations
@@ -13,23 +12,35 @@ import importlib.util
 
 import numpy as np
 
-from minidl.kernels.threads import WORTH_SPLITTING, split, thread_count
+from minidl.kernels.threads import split, thread_count, ways
 
 SMALL = 100_000
 """Floating-point operations from where BLAS might use threads."""
 
 
 @functools.cache
-def _holds_blas() -> bool:
-    """Hold BLAS to one thread, once. Is there a reason to cut products?"""
+def _library():
+    """NumPy's library for our threads, now held to one thread of its own; None where it is to use several."""
     if thread_count() == 1 or importlib.util.find_spec("numba") is None:
-        return False
+        return None
     try:
         from threadpoolctl import threadpool_limits
+
+        from minidl.kernels.cpu import blas
     except ImportError:
-        return False
+        return None
+    if blas.address(np.dtype(np.float32)) is None:
+        return None
     threadpool_limits(1, user_api="blas")
-    return True
+    return blas
+
+
+def _is_turned(x: np.ndarray) -> bool | None:
+    """Do rows lie in memory one after the other (no), or columns (yes)? None if neither."""
+    rows, columns = x.strides
+    if columns == x.itemsize and rows >= columns * x.shape[1]:
+        return False
+    return True if rows == x.itemsize and columns >= rows * x.shape[0] else None
 
 
 def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -39,11 +50,13 @@ def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     work = 2 * a.size * b.shape[1]
     if work < SMALL:
         return a.dot(b)  # the same as np.matmul, in less time for small ones
-    if not _holds_blas() or work < WORTH_SPLITTING or a.dtype != b.dtype:
+    if a.dtype != b.dtype or a.shape[1] != len(b) or (library := _library()) is None:
+        return np.matmul(a, b)
+    turned_a, turned_b, function = _is_turned(a), _is_turned(b), library.address(a.dtype)
+    longest = max(len(a), b.shape[1])
+    if ways(longest, work) == 1 or None in (turned_a, turned_b, function):
         return np.matmul(a, b)
     out = np.empty((len(a), b.shape[1]), a.dtype)
-    if len(a) >= b.shape[1]:
-        split(len(a), work, lambda start, stop: np.matmul(a[start:stop], b, out=out[start:stop]))
-    else:
-        split(b.shape[1], work, lambda start, stop: np.matmul(a, b[:, start:stop], out=out[:, start:stop]))
+    operands = a.T if turned_a else a, b.T if turned_b else b
+    split(longest, work, library.product, function, *operands, out, turned_a, turned_b, len(a) == longest)
     return out

@@ -1,9 +1,9 @@
 """One pool of threads for all compiled kernels.
 
-The idea: kernels are compiled without the lock of Python (`nogil`), so plain Python threads run them at the
-same time, each on its own part of the batch. Two widgets may train at once, and no second pool waits in the
-way. A worker that has done its part spins for a moment before it sleeps (`cpu/waiting.py`), because the next
-part mostly comes soon; handing over costs some ten microseconds, which is why small work stays where it is.
+The idea: a kernel is told for which part of its range to work, and several threads claim parts of one job,
+without the lock of Python (`cpu/sharing.py`). Two widgets may train at once, and no second pool waits in the
+way. A worker that has done its part spins for a moment before it sleeps, because the next part mostly comes
+soon. So to hand a part over costs a microsecond or two.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-WORTH_SPLITTING = 12_000_000
+WORTH_SPLITTING = 2_000_000
 """Floating-point operations from which a second thread gains more than handing over costs."""
 MOST = 8
-"""Threads at most, if nobody says otherwise: parts are handed over one after the other."""
-SPIN, GRACE = 40_000, 800
-"""Turns of waiting, of 10 to 50 ns: before a worker sleeps; before it asks for the lock of Python."""
+"""Threads at most, if nobody says otherwise."""
+SPIN = 40_000
+"""Turns of waiting, of 10 to 50 ns, before a worker sleeps, or before who waits lets other programs run."""
 CREDIT, REST, MEMORY = 2e-3, 0.1, 0.995
 """Seconds that help may lose before it has gained any; for which there is no help after it lost more than it
 gained; and how much of that balance is remembered from one job to the next."""
@@ -61,127 +61,83 @@ def _keep_from_our_core(thread: int) -> None:
                 os.sched_setaffinity(thread, others)
 
 
-class _Job:
-    """Parts of a piece of work. Whoever is free takes the next one, so nobody waits for a thread that the
-    system has not woken yet, or does not let run because other programs want the core."""
-
-    __slots__ = ("errors", "function", "parts", "seconds", "takers")
-
-    def __init__(self, function: Callable[[int, int], None], parts: list[tuple[int, int]]):
-        self.function, self.parts = function, parts
-        self.takers, self.errors, self.seconds = set(), [], []
-
-    def work(self, taker) -> None:
-        """Do parts until none is left."""
-        while self.parts:
-            self.takers.add(taker)  # before it is taken: then nobody can overlook it
-            try:
-                part = self.parts.pop()
-            except IndexError:  # another thread was faster
-                return
-            self.do(part)
-
-    def do(self, part: tuple[int, int]) -> None:
-        """Do a part, and note how long it took."""
-        start = time.perf_counter()
-        try:
-            self.function(*part)
-        except Exception as error:
-            self.errors.append(error)
-        self.seconds.append(time.perf_counter() - start)
-
-
 class _Worker:
-    """A thread that helps with one job after the other. `asked` and `done` hold numbers of jobs."""
+    """A thread that helps with jobs as they come, and sleeps when none has come for a while."""
 
-    def __init__(self):
-        self.counts = np.zeros(16, np.int64)  # asked and done, in cache lines of their own
-        self.asked, self.done = self.counts[:1], self.counts[8:9]
-        self.asked_at, self.done_at = self.asked.ctypes.data, self.done.ctypes.data
-        self.number, self.job, self.asleep = 0, None, False
-        self.wake = threading.Condition()
+    def __init__(self, board: int):
+        self.board, self.asleep, self.ended = board, False, False
+        self.condition = threading.Condition()
         self.thread = threading.Thread(target=self._run, name="minidl-kernel", daemon=True)
         self.thread.start()
 
-    def start(self, job: _Job | None) -> None:
-        """Help with this job; None ends the thread."""
-        self.job = job
-        self.number += 1
-        self.asked[0] = self.number
-        if self.asleep:
-            _keep_from_our_core(self.thread.native_id)
-            with self.wake:
-                self.wake.notify()
-
-    def finish(self) -> None:
-        """Wait until the last job that was asked for is done."""
-        while (done := int(self.done[0])) != self.number:
-            if not _waiting().wait(self.done_at, done, SPIN):
-                time.sleep(1e-5)
+    def wake(self) -> None:
+        _keep_from_our_core(self.thread.native_id)
+        with self.condition:
+            self.asleep = False
+            self.condition.notify()
 
     def _run(self) -> None:
-        np.seterr(all="ignore")
-        number = 0
-        while True:
-            if not _waiting().report_and_wait(self.done_at, number, self.asked_at, number, SPIN, GRACE):
-                with self.wake:
-                    self.asleep = True
-                    self.wake.wait_for(lambda n=number: self.asked[0] != n)
-                    self.asleep = False
-            number, job = int(self.asked[0]), self.job
-            if job is None:
-                return
-            job.work(self)
+        while not self.ended:
+            _sharing().serve(self.board, SPIN)
+            with self.condition:
+                self.asleep = not self.ended
+                self.condition.wait_for(lambda: not self.asleep)
 
 
 class _Pool:
-    """Workers, made when first needed. Who finds them busy works alone."""
+    """Workers, made when first needed, and their board. Who finds them busy works alone."""
 
     def __init__(self):
+        numbers = np.zeros(16, np.int64)
+        first = -(numbers.ctypes.data // 8) % 8  # where a cache line begins
+        self.numbers = numbers[first : first + 8]
+        self.board = self.numbers.ctypes.data
         self.workers: list[_Worker] = []
         self.lock = threading.Lock()
         self.rest_until, self.balance = 0.0, CREDIT  # seconds of the clock; seconds gained by help
 
-    def run(self, function: Callable[[int, int], None], parts: list[tuple[int, int]]) -> None:
+    def run(self, n: int, parts: int, kernel: Callable, arguments: tuple) -> None:
         """Do all parts. They are the same, and so are their results, whoever does them."""
         start = time.perf_counter()
-        job = _Job(function, parts)
         if start > self.rest_until and self.lock.acquire(blocking=False):
             try:
-                self._run_together(job, start)
+                self._run_together(n, parts, kernel, arguments, start)
             finally:
                 self.lock.release()
         else:
-            job.work(None)
-        for error in job.errors:
-            raise error
+            for i in range(parts):
+                kernel(*arguments, n * i // parts, n * (i + 1) // parts)
 
-    def _run_together(self, job: _Job, start: float) -> None:
-        """Give the job to the workers too; when help loses more time than it gains, rest for a while.
+    def _run_together(self, n: int, parts: int, kernel: Callable, arguments: tuple, start: float) -> None:
+        """Put the job on the board; when help loses more time than it gains, rest for a while.
 
-        That happens on a busy machine: a worker that has Python's lock may have to wait for a core. Once in a
+        That happens on a busy machine: a worker that has taken a part may have to wait for a core. Once in a
         while it happens everywhere, so gains and losses of the last jobs are summed.
         """
-        count = len(job.parts)
-        while len(self.workers) < count - 1:
-            self.workers.append(_Worker())
-        first = job.parts.pop()  # before the others are asked: soon after that, they want Python's lock
-        helpers = self.workers[: count - 1]
-        for worker in helpers:
-            worker.start(job)
-        job.do(first)
-        job.work(None)
-        for worker in helpers:
-            if worker in job.takers:
-                worker.finish()
-        end = time.perf_counter()
-        self.balance = self.balance * MEMORY + count * min(job.seconds) - (end - start)
+        while len(self.workers) < parts - 1:
+            self.workers.append(_Worker(self.board))
+        for worker in self.workers[: parts - 1]:
+            if worker.asleep:
+                worker.wake()
+        run = _sharing().shared(kernel)
+        done, waited, failed = run(self.board, n, parts, SPIN, *_nap(), *arguments)
+        if failed:
+            raise MemoryError(f"{failed} of {parts} parts of {kernel.__name__} failed for want of memory.")
+        seconds = time.perf_counter() - start
+        alone = 0 if waited > SPIN else (seconds - waited * _turn()) * parts / max(1, done)
+        self.balance = self.balance * MEMORY + alone - seconds
         if self.balance < 0:
-            self.rest_until, self.balance = end + REST, CREDIT
+            self.rest_until, self.balance = start + seconds + REST, CREDIT
 
     def end(self) -> None:
+        """Let the workers end, before the interpreter frees what they look at."""
+        if self.workers:
+            self.numbers[_sharing().END] = 1
         for worker in self.workers:
-            worker.start(None)
+            worker.ended = True
+            worker.wake()
+        for worker in self.workers:
+            worker.thread.join(1)
 
 
 _pool = _Pool()
@@ -199,24 +155,61 @@ if hasattr(os, "register_at_fork"):
 
 
 @functools.cache
-def _waiting():
-    """The compiled way to wait; None without Numba, and then nothing is split."""
+def _sharing():
+    """The compiled half; None without Numba, and then nothing is split."""
     if importlib.util.find_spec("numba") is None:
         return None
-    return importlib.import_module("minidl.kernels.cpu.waiting")
+    return importlib.import_module("minidl.kernels.cpu.sharing")
 
 
-def split(n: int, work: float, function: Callable[[int, int], None]) -> None:
-    """Call function(start, stop) until range(n) is covered, in several threads if the work is worth it.
+@functools.cache
+def _nap() -> tuple[int, int]:
+    """The system's function that lets others run for a moment, as (address, argument)."""
+    function, length = (
+        (ctypes.windll.kernel32.Sleep, 0) if os.name == "nt" else (ctypes.CDLL(None).usleep, 10)
+    )
+    return ctypes.cast(function, ctypes.c_void_p).value, length
+
+
+@functools.cache
+def _turn() -> float:
+    """Seconds that a turn of waiting takes."""
+    board, turns, seconds = np.zeros(8, np.int64), 2000, []
+    for _ in range(3):
+        start = time.perf_counter()
+        _sharing().serve(board.ctypes.data, turns)
+        seconds.append(time.perf_counter() - start)
+    return min(seconds) / turns
+
+
+@contextlib.contextmanager
+def splitting_all():
+    """Work of any size is split: to compile, or test, what is for several threads."""
+    global WORTH_SPLITTING
+    before, WORTH_SPLITTING = WORTH_SPLITTING, 1
+    try:
+        yield
+    finally:
+        WORTH_SPLITTING = before
+
+
+def ways(n: int, work: float) -> int:
+    """In how many parts to cut range(n): one, if the work is not worth more (floating-point operations)."""
+    parts = min(n, 1 + int(work / WORTH_SPLITTING))
+    if parts > 1:
+        parts = min(parts, thread_count())
+    return parts if parts > 1 and _sharing() is not None else 1
+
+
+def split(n: int, work: float, kernel: Callable, *arguments) -> None:
+    """kernel(*arguments, start, stop) until range(n) is covered, in several threads if the work is worth it.
 
     Args:
         work: floating-point operations altogether.
-        function: a compiled kernel on its part; parts must not write to the same place.
+        kernel: compiled; parts must not write to the same place.
     """
-    threads = min(n, 1 + int(work / WORTH_SPLITTING))
-    if threads > 1:
-        threads = min(threads, thread_count())
-    if threads <= 1 or _waiting() is None:
-        function(0, n)
-        return
-    _pool.run(function, [(n * i // threads, n * (i + 1) // threads) for i in range(threads)])
+    parts = ways(n, work)
+    if parts == 1:
+        kernel(*arguments, 0, n)
+    else:
+        _pool.run(n, parts, kernel, arguments)

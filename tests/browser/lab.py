@@ -68,7 +68,7 @@ class Server:
         direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         return direct.open(self.url(path), timeout=10)
 
-    def wait_until_up(self, timeout: float = 90) -> None:
+    def wait_until_up(self, timeout: float = 240) -> None:
         end = time.monotonic() + timeout
         while time.monotonic() < end and self.process.poll() is None:
             try:

@@ -11,14 +11,13 @@ SIZES = st.sampled_from([0, 1, 2, 3, 17, 64])
 
 
 @pytest.fixture(params=[1, 2, 3])
-def _threads(request, monkeypatch, use_threads):
+def _threads(request, use_threads):
     """Everything is worth cutting, for so many threads."""
     use_threads(request.param)
-    for module in (threads, products):
-        monkeypatch.setattr(module, "WORTH_SPLITTING", 1)
-    products._holds_blas.cache_clear()
-    yield
-    products._holds_blas.cache_clear()
+    products._library.cache_clear()
+    with threads.splitting_all():
+        yield
+    products._library.cache_clear()
 
 
 @pytest.mark.usefixtures("_threads")

@@ -15,11 +15,10 @@ import numpy as np
 from minidl.kernels import reference
 from minidl.kernels.cpu import elementary
 from minidl.kernels.cpu.compiling import compiled, inline
-from minidl.kernels.threads import WORTH_SPLITTING, split
+from minidl.kernels.threads import split
 
 MOVE, CURVE = 3, 8
-"""Work a number, by which `split` decides: of moving it, and of a curve. So 125 thousand exponentials are
-split: they take 30 us, of which handing over would cost a third."""
+"""Work a number, by which `split` decides: of moving it, and of a curve."""
 
 f32, FLOAT32 = np.float32, np.dtype(np.float32)
 ROOT_2_OVER_PI, CUBIC = f32(math.sqrt(2 / math.pi)), f32(0.044715)
@@ -64,69 +63,87 @@ def _tanh_normal(x):
 
 
 @compiled
-def _gate(g, x, out):
+def _gate(g, x, out, start, stop):
+    g, x, out = g[start:stop], x[start:stop], out[start:stop]
     for i in range(len(x)):
         out[i] = f32(0) if x[i] <= f32(0) else g[i]
 
 
 @compiled(fastmath={"contract"})
-def exp_of(x, out):
+def _exp(x, out, start, stop):
+    x, out = x[start:stop], out[start:stop]
     for i in range(len(x)):
         out[i] = elementary.exp(x[i])
 
 
 @compiled(fastmath={"contract"})
-def _tanh_backward(g, y, out):
+def _tanh(x, out, start, stop):
+    x, out = x[start:stop], out[start:stop]
+    for i in range(len(x)):
+        out[i] = elementary.tanh(x[i])
+
+
+@compiled(fastmath={"contract"})
+def _tanh_backward(g, y, out, start, stop):
+    g, y, out = g[start:stop], y[start:stop], out[start:stop]
     for i in range(len(y)):
         out[i] = g[i] * (f32(1) - y[i] * y[i])
 
 
 @compiled(fastmath={"contract"})
-def _sigmoid(x, out):
+def _sigmoid(x, out, start, stop):
+    x, out = x[start:stop], out[start:stop]
     for i in range(len(x)):
         out[i] = elementary.sigmoid(x[i])
 
 
 @compiled(fastmath={"contract"})
-def _sigmoid_backward(g, y, out):
+def _sigmoid_backward(g, y, out, start, stop):
+    g, y, out = g[start:stop], y[start:stop], out[start:stop]
     for i in range(len(y)):
         out[i] = g[i] * y[i] * (f32(1) - y[i])
 
 
 @compiled(fastmath={"contract"})
-def _silu(x, out):
+def _silu(x, out, start, stop):
+    x, out = x[start:stop], out[start:stop]
     for i in range(len(x)):
         out[i] = x[i] * elementary.sigmoid(x[i])
 
 
 @compiled(fastmath={"contract"})
-def _silu_backward(g, x, out):
+def _silu_backward(g, x, out, start, stop):
+    g, x, out = g[start:stop], x[start:stop], out[start:stop]
     for i in range(len(x)):
         s = elementary.sigmoid(x[i])
         out[i] = g[i] * s * (f32(1) + x[i] * (f32(1) - s))
 
 
 @compiled(fastmath={"contract"})
-def _gelu(x, out):
+def _gelu(x, out, start, stop):
+    x, out = x[start:stop], out[start:stop]
     for i in range(len(x)):
         out[i] = x[i] * _normal(x[i], _bell(x[i]))
 
 
 @compiled(fastmath={"contract"})
-def _gelu_backward(g, x, out):
+def _gelu_backward(g, x, out, start, stop):
+    g, x, out = g[start:stop], x[start:stop], out[start:stop]
     for i in range(len(x)):
         bell = _bell(x[i])
         out[i] = g[i] * (_normal(x[i], bell) + x[i] * (DENSITY_AT_0 * bell))
 
 
 @compiled(fastmath={"contract"})
-def _gelu_tanh(x, out):
+def _gelu_tanh(x, out, start, stop):
+    x, out = x[start:stop], out[start:stop]
     for i in range(len(x)):
         out[i] = x[i] * _tanh_normal(x[i])
 
 
 @compiled(fastmath={"contract"})
-def _gelu_tanh_backward(g, x, out):
+def _gelu_tanh_backward(g, x, out, start, stop):
+    g, x, out = g[start:stop], x[start:stop], out[start:stop]
     for i in range(len(x)):
         p, square = _tanh_normal(x[i]), CUBIC * x[i] * x[i]
         density = f32(2) * p * (f32(1) - p) * ROOT_2_OVER_PI * (f32(1) + f32(3) * square)
@@ -148,10 +165,7 @@ def _each(specification, kernel, work, *arrays):
             return specification(*arrays)
     out = np.empty(arrays[0].shape, np.float32)
     flat = [in_order(a).ravel() for a in (*arrays, out)]
-    if work * out.size < WORTH_SPLITTING:
-        kernel(*flat)
-    else:
-        split(out.size, work * out.size, lambda start, stop: kernel(*[a[start:stop] for a in flat]))
+    split(out.size, work * out.size, kernel, *flat)
     return out
 
 
@@ -167,12 +181,12 @@ def relu_backward(g, out):
 
 def exp(x):
     """`reference.exp`."""
-    return _each(reference.exp, exp_of, CURVE, x)
+    return _each(reference.exp, _exp, CURVE, x)
 
 
 def tanh(x):
     """`reference.tanh`."""
-    return _each(reference.tanh, np.tanh, CURVE, x)  # already of vectors, and faster than ours
+    return _each(reference.tanh, _tanh, CURVE, x)
 
 
 def tanh_backward(g, out):

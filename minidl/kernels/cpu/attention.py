@@ -361,7 +361,7 @@ def _run(kernel, work, arrays, bias, keep, scale, causal, log_total):
     rows = log_total.reshape(-1, sizes.queries)
     constants = np.array(places), sizes, *biases, *keeps, f32(scale), causal, rows
     work *= log_total.size * sizes.keys * (sizes.features + sizes.values)
-    split(len(rows), work, lambda start, stop: kernel(*constants, start, stop))
+    split(len(rows), work, kernel, *constants)
     del alive
 
 

@@ -44,8 +44,12 @@ def digest(folder: Path = Path(__file__).parent) -> str:
 class _Cache(FunctionCache):
     """Numba's files, with our key, and silent where they cannot be written."""
 
+    def __init__(self, function, depends_on=lambda signature: ""):
+        self._depends_on = depends_on
+        super().__init__(function)
+
     def _index_key(self, signature, codegen):
-        return (*super()._index_key(signature, codegen), digest())
+        return (*super()._index_key(signature, codegen), digest(), self._depends_on(signature))
 
     def load_overload(self, signature, target_context):
         # Numba would load all that it needs to compile: 0.1 s that code from disk need not wait for.
@@ -64,15 +68,28 @@ def compiled(function=None, **options):
     """
     if function is None:
         return functools.partial(compiled, **options)
-    kernel = njit(nogil=True, error_model="numpy", **options)(function)
+    return keep(njit(nogil=True, error_model="numpy", **options)(function), function)
+
+
+def keep(kernel, function, *depends_on):
+    """Keep a kernel's machine code beside the source of a function.
+
+    depends_on: a function of the argument types that names what else the code depends on.
+    """
     with contextlib.suppress(RuntimeError):  # no folder can be written
-        kernel._cache = _Cache(function)  # what cache=True does, with our kind of cache
+        kernel._cache = _Cache(function, *depends_on)  # what cache=True does, with our kind of cache
     return kernel
 
 
 def inline(function):
     """A piece of kernels: put into the code of each kernel that calls it, never called itself."""
     return njit(inline="always", error_model="numpy")(function)
+
+
+@inline
+def bounds(n, parts, part):
+    """Where one of so many parts of range(n) starts, and where it ends."""
+    return n * part // parts, n * (part + 1) // parts
 
 
 def is_kept() -> bool:

@@ -29,7 +29,7 @@ import numpy as np
 from minidl.kernels import reference
 from minidl.kernels.cpu import winograd
 from minidl.kernels.cpu.blocks import add_products, add_up, best_block, filled, from_blocks, multiply, pack
-from minidl.kernels.cpu.compiling import compiled
+from minidl.kernels.cpu.compiling import bounds, compiled
 from minidl.kernels.cpu.lanes import (
     Bands,
     best_bands,
@@ -42,7 +42,7 @@ from minidl.kernels.cpu.lanes import (
     written_lanes,
 )  # fmt: skip
 from minidl.kernels.cpu.simd import WIDTH
-from minidl.kernels.threads import split, thread_count
+from minidl.kernels.threads import split, thread_count, ways
 
 PLACES = 64
 """Places whose g, for all rows of a block, stay in the first-level cache while weights move over them."""
@@ -157,7 +157,15 @@ def _block(tables, lanes, vectors, weight, rows, bias, sums, length):
 
 
 @compiled
-def _convolution(x, y, tables, vectors, channels, packed, outputs, bias, space, start, stop):
+def _convolution(x, y, tables, vectors, channels, packed, outputs, bias, spaces, start, stop):
+    """The parts `start` ... of all chunks, each in a space of its own."""
+    for part in range(start, stop):
+        first, last = bounds(len(x.starts), len(spaces), part)
+        _convolve(x, y, tables, vectors, channels, packed, outputs, bias, spaces[part], first, last)
+
+
+@compiled
+def _convolve(x, y, tables, vectors, channels, packed, outputs, bias, space, start, stop):
     groups, blocks, entries, rows = packed.shape
     length = y.run * WIDTH
     lanes, sums = two_spaces(space, groups * channels * tables.plane, tables.plane > x.run * WIDTH)
@@ -190,7 +198,16 @@ def _group_weights(g_address, places, x_address, tables, rows, vectors, total):
 
 
 @compiled
-def _weights(x, g, tables, rows, vectors, channels, outputs, total, space, start, stop):
+def _weights(x, g, tables, rows, vectors, channels, outputs, totals, spaces, start, stop):
+    """The parts `start` ... of all chunks, each with a total and a space of its own."""
+    for part in range(start, stop):
+        first, last = bounds(len(x.starts), len(spaces), part)
+        total, space = totals[part], spaces[part]
+        _add_weights(x, g, tables, rows, vectors, channels, outputs, total, space, first, last)
+
+
+@compiled
+def _add_weights(x, g, tables, rows, vectors, channels, outputs, total, space, start, stop):
     """Add what these chunks give to the gradient of the weights, `total`, block by block for each group."""
     groups, length = len(total), g.run * WIDTH
     lanes, turned = two_spaces(space, groups * channels * tables.plane, tables.plane > x.run * WIDTH)
@@ -303,8 +320,9 @@ def _product(direction, x, weight, result, window, groups, bias):
     source, target = read_lanes(x, plan.bands), written_lanes(y, plan.bands)
     constants = (source, target, plan.tables, vectors, plan.channels, packed, outputs, first)
     work = 2.0 * y[0].size * len(x) * len(plan.tables.entries)
-    spaces = make_spaces(x.shape[1] * plan.tables.plane + rows * target.run * WIDTH, len(source.starts))
-    split(len(source.starts), work, lambda *part: _convolution(*constants, spaces.pop(), *part))
+    parts = ways(len(source.starts), work)
+    spaces = make_spaces(x.shape[1] * plan.tables.plane + rows * target.run * WIDTH, parts)
+    split(parts, work, _convolution, *constants, spaces)
     return y.reshape(*y.shape[:2], *result)
 
 
@@ -318,16 +336,12 @@ def _dots(g, x, kernel, window, groups):
     lanes = (read_lanes(images, plan.bands), written_lanes(gradients, plan.bands))
     constants = (*lanes, plan.tables, rows, vectors, plan.channels, outputs)
     size = x.shape[1] * plan.tables.plane + (g.shape[1] + rows) * lanes[1].run * WIDTH
-    chunks, totals = len(lanes[0].starts), {}
-    spaces = [(np.zeros(shape, np.float32), space) for space in make_spaces(size, chunks)]
-
-    def part(start, stop):
-        totals[start], space = spaces.pop()
-        _weights(*constants, totals[start], space, start, stop)
-
-    split(chunks, 2.0 * g.size * entries, part)
-    parts = [from_blocks(totals[start], plan.block, outputs, entries) for start in sorted(totals)]
-    return functools.reduce(np.add, parts).reshape(*weight[:2], *kernel)
+    work = 2.0 * g.size * entries
+    parts = ways(len(lanes[0].starts), work)
+    totals = np.zeros((parts, *shape), np.float32)
+    split(parts, work, _weights, *constants, totals, make_spaces(size, parts))
+    weights = [from_blocks(total, plan.block, outputs, entries) for total in totals]
+    return functools.reduce(np.add, weights).reshape(*weight[:2], *kernel)
 
 
 def convolution(x, weight, out, stride, padding, dilation, groups, bias=None):
@@ -363,5 +377,5 @@ def convolution_backward_bias(g):
     places = math.prod(g.shape[2:])
     if g.size:
         flat = np.ascontiguousarray(g).reshape(*g.shape[:2], places)
-        split(g.shape[1], 1.0 * g.size, lambda start, stop: _bias(flat, total, start, stop))
+        split(g.shape[1], 1.0 * g.size, _bias, flat, total)
     return total

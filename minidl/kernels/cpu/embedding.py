@@ -20,19 +20,25 @@ WORK = 3
 """Work an element, by which `split` decides."""
 
 
+@compiled
+def _take_rows(table, rows, out, start, stop):
+    for i in range(start, stop):
+        read, to = table[rows[i]], out[i]
+        for d in range(len(to)):
+            to[d] = read[d]
+
+
 def take_rows(table, rows):
     """`reference.take_rows`."""
+    table, rows = np.require(table, requirements="CW"), np.require(rows, np.int64, "CW")
     out = np.empty((len(rows), table.shape[1]), table.dtype)
-
-    def part(start, stop):
-        np.take(table, rows[start:stop], 0, out[start:stop], mode="clip")
-
-    split(len(rows), WORK * out.size, part)
+    split(len(rows), WORK * out.size, _take_rows, table, rows, out)
     return out
 
 
 @compiled
-def _add_rows(rows, g, out, first, last):
+def _add_rows(rows, g, out, start, stop):
+    first, last = start * BLOCK, min(stop * BLOCK, g.shape[1])
     for j in range(len(rows)):
         to, added = out[rows[j]], g[j]
         for d in range(first, last):
@@ -42,11 +48,6 @@ def _add_rows(rows, g, out, first, last):
 def add_rows(rows, g, count):
     """`reference.add_rows`."""
     rows, g = np.require(rows, np.int64, "CW"), np.require(g, requirements="CW")
-    columns = g.shape[1]
-    out = np.zeros((count, columns), g.dtype)
-
-    def part(start, stop):
-        _add_rows(rows, g, out, start * BLOCK, min(stop * BLOCK, columns))
-
-    split(-(-columns // BLOCK), WORK * g.size, part)
+    out = np.zeros((count, g.shape[1]), g.dtype)
+    split(-(-g.shape[1] // BLOCK), WORK * g.size, _add_rows, rows, g, out)
     return out

@@ -12,7 +12,6 @@ import numpy as np
 
 from minidl.kernels.cpu.compiling import compiled
 from minidl.kernels.cpu.simd import WIDTH, copy, turn
-from minidl.kernels.threads import thread_count
 
 FULL_ENOUGH = 0.8
 """Share of lanes in use from which cutting images into more bands gains nothing."""
@@ -138,6 +137,6 @@ def written_lanes(y, bands):
     return _as_lanes(y, bands.count, bands.writes, bands.writes)
 
 
-def make_spaces(size, chunks):
-    """Space for each thread, from the thread that asks: what others allocate goes back to the system."""
-    return [np.empty(size + WIDTH, np.float32) for _ in range(min(chunks, thread_count()))]
+def make_spaces(size, parts):
+    """Space for each part, from the thread that asks: what others allocate goes back to the system."""
+    return np.empty((parts, size + WIDTH), np.float32)

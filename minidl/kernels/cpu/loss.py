@@ -15,8 +15,10 @@ from minidl.kernels.threads import split
 
 
 @compiled
-def _softmax_cross_entropy(logits, labels, losses, dlogits, share):
+def _softmax_cross_entropy(logits, labels, losses, dlogits, share, first, last):
     """share: 1 / N. N may be more than the rows of this part."""
+    logits, labels = logits[first:last], labels[first:last]
+    losses, dlogits = losses[first:last], dlogits[first:last]
     step = rows_of_a_group(logits.shape[1])
     tops = np.empty(step, np.float32)
     for start in range(0, len(logits), step):
@@ -39,9 +41,5 @@ def softmax_cross_entropy(logits, labels):
     n = len(logits)
     losses, dlogits = np.empty(n), np.empty(logits.shape, np.float32)
     arrays = in_order(logits), in_order(labels.astype(np.int64, copy=False)), losses, dlogits
-
-    def part(start, stop):
-        _softmax_cross_entropy(*[a[start:stop] for a in arrays], f32(1 / n))
-
-    split(n, WORK * logits.size, part)
+    split(n, WORK * logits.size, _softmax_cross_entropy, *arrays, f32(1 / n))
     return f32(losses.mean()), dlogits

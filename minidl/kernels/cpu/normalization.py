@@ -23,8 +23,8 @@ import numpy as np
 
 from minidl.kernels import reference
 from minidl.kernels.cpu.activation import in_order
-from minidl.kernels.cpu.compiling import compiled, inline
-from minidl.kernels.threads import split
+from minidl.kernels.cpu.compiling import bounds, compiled, inline
+from minidl.kernels.threads import split, ways
 
 BLOCK = 1024
 """Numbers, or rows, that are added up in float32."""
@@ -79,8 +79,9 @@ def _products(g, row, mean):
 
 
 @compiled(fastmath=REORDERED)
-def _rows(weights, biases, eps, centred, first, x, out, means, variances):
+def _rows(weights, biases, eps, centred, x, out, means, variances, first, last):
     """weights, biases (G, D): row i, counted from `first`, takes number i modulo G."""
+    x, out, means, variances = x[first:last], out[first:last], means[first:last], variances[first:last]
     share, kind = 1.0 / x.shape[1], first % len(weights)
     for i in range(len(x)):
         row, to, weight, bias = x[i], out[i], weights[kind], biases[kind]
@@ -93,7 +94,7 @@ def _rows(weights, biases, eps, centred, first, x, out, means, variances):
 
 
 @compiled(fastmath=REORDERED)
-def _rows_backward(weights, centred, first, dx, g, x, means, scales):
+def _move_rows_backward(weights, centred, first, dx, g, x, means, scales):
     share, kind = 1.0 / x.shape[1], first % len(weights)
     for i in range(len(x)):
         gi, row, to, weight, mean, scale = g[i], x[i], dx[i], weights[kind], means[i], scales[i]
@@ -123,30 +124,46 @@ def _columns(totals, first, g, x, means, scales):
             part[:] = 0
 
 
+@compiled
+def _rows_backward(weights, centred, dx, g, x, means, scales, totals, wanted, start, stop):
+    """The parts `start` ... of len(totals): dx, and, if wanted, totals of weights and biases."""
+    for part in range(start, stop):
+        first, last = bounds(len(x), len(totals), part)
+        gi, xi, mean, scale = g[first:last], x[first:last], means[first:last], scales[first:last]
+        _move_rows_backward(weights, centred, first, dx[first:last], gi, xi, mean, scale)
+        if wanted:
+            _columns(totals[part], first, gi, xi, mean, scale)
+
+
 # -- runs ------------------------------------------------------------------------------------------
 
 
 @compiled(fastmath=REORDERED)
-def _run_sums(x, sums):
+def _run_sums(x, sums, start, stop):
+    x, sums = x[start:stop], sums[start:stop]
     for i in range(len(x)):
         sums[i] = _sum(x[i])
 
 
 @compiled(fastmath=REORDERED)
-def _run_squares(x, means, sums):
+def _run_squares(x, means, sums, start, stop):
+    x, means, sums = x[start:stop], means[start:stop], sums[start:stop]
     for i in range(len(x)):
         sums[i] = _squares(x[i], means[i])
 
 
 @compiled(fastmath=REORDERED)
-def _run_gradients(g, x, means, sums, products):
+def _run_gradients(g, x, means, sums, products, start, stop):
+    g, x, means = g[start:stop], x[start:stop], means[start:stop]
+    sums, products = sums[start:stop], products[start:stop]
     for i in range(len(x)):
         sums[i], products[i] = _sum(g[i]), _products(g[i], x[i], means[i])
 
 
 @compiled(fastmath={"contract"})
-def _move(x, means, a, b, out):
+def _move(x, means, a, b, out, start, stop):
     """out = (x - mean) a + b."""
+    x, means, a, b, out = x[start:stop], means[start:stop], a[start:stop], b[start:stop], out[start:stop]
     for i in range(len(x)):
         row, to, mean, factor, last = x[i], out[i], means[i], a[i], b[i]
         for j in range(len(row)):
@@ -154,8 +171,10 @@ def _move(x, means, a, b, out):
 
 
 @compiled(fastmath={"contract"})
-def _mix(g, x, means, a, b, c, out):
+def _mix(g, x, means, a, b, c, out, start, stop):
     """out = g a + (x - mean) b + c."""
+    g, x, means, out = g[start:stop], x[start:stop], means[start:stop], out[start:stop]
+    a, b, c = a[start:stop], b[start:stop], c[start:stop]
     for i in range(len(x)):
         gi, row, to, mean, of_g, of_x, last = g[i], x[i], out[i], means[i], a[i], b[i], c[i]
         for j in range(len(row)):
@@ -185,30 +204,20 @@ def _standardize_rows(x, weight, bias, axes, eps, centred):
     out, mean, var = np.empty(x.shape, np.float32), np.empty(small, np.float32), np.empty(small, np.float32)
     rows = [in_order(x).reshape(size, -1), out.reshape(size, -1), mean.reshape(-1), var.reshape(-1)]
     parameters = [_weights(p, v, turn, x.size // size) for p, v in ((weight, 1), (bias, 0))]
-
-    def part(start, stop):
-        _rows(*parameters, f32(eps), centred, start, *[a[start:stop] for a in rows])
-
-    split(size, WORK * x.size, part)
+    split(size, WORK * x.size, _rows, *parameters, f32(eps), centred, *rows)
     return out, mean if centred else None, var
 
 
 def _standardize_rows_backward(g, x, mean, scale, weight, axes, shape):
     size, dx, centred = scale.size, np.empty(x.shape, np.float32), mean is not None
-    turn, totals = _of_a_turn(axes, shape, x), {}
+    turn, work = _of_a_turn(axes, shape, x), 2 * WORK * x.size
     weights = _weights(weight, 1, turn, x.size // size)
     g, x, to = [in_order(a).reshape(size, -1) for a in (g, x, dx)]
     means, scales = [a.reshape(-1) for a in (mean if centred else np.zeros_like(scale), scale)]
-
-    def part(start, stop):
-        read = [a[start:stop] for a in (g, x, means, scales)]
-        _rows_backward(weights, centred, start, to[start:stop], *read)
-        if shape is not None:
-            totals[start] = np.zeros((2, *weights.shape))
-            _columns(totals[start], start, *read)
-
-    split(size, 2 * WORK * x.size, part)
-    return dx, *_parameter_gradients(sum(totals[start] for start in sorted(totals)), turn, shape)
+    parts, wanted = ways(size, work), shape is not None
+    totals = np.zeros((parts, 2, *(weights.shape if wanted else (0, 0))))
+    split(parts, work, _rows_backward, weights, centred, to, g, x, means, scales, totals, wanted)
+    return dx, *_parameter_gradients(sum(totals), turn, shape)
 
 
 def _parameter_gradients(totals, whole, shape):
@@ -238,8 +247,7 @@ class _Runs:
 
     def each(self, kernel, *arrays):
         """The kernel on all runs."""
-        work = WORK * arrays[0].size
-        split(self.size, work, lambda start, stop: kernel(*[a[start:stop] for a in arrays]))
+        split(self.size, WORK * arrays[0].size, kernel, *arrays)
 
     def sums(self, kernel, *arrays, count=1):
         """What the kernel adds up over each run, in float64: small arrays."""

@@ -12,26 +12,28 @@ import math
 
 import numpy as np
 
-from minidl.kernels.cpu.compiling import compiled
+from minidl.kernels.cpu.compiling import compiled, inline
 from minidl.kernels.threads import split
 
 WORK = 5
 """Work an element, by which `split` decides: a second thread gains from 200,000 elements on."""
 
 
+@inline
+def _part(x, start, stop):
+    return None if x is None else x[start:stop]
+
+
 def _in_parts(kernel, arrays, constants, *switches):
     """Run the kernel on parts of the flat arrays, with constants in their precision."""
     w = arrays[0]
     numbers = [w.dtype.type(c) for c in constants]  # float64 would creep in otherwise
-
-    def part(start, stop):
-        kernel(*[None if x is None else x[start:stop] for x in arrays], *numbers, *switches)
-
-    split(w.size, WORK * w.size, part)
+    split(w.size, WORK * w.size, kernel, *arrays, *numbers, *switches)
 
 
 @compiled
-def _sgd(w, g, velocity, lr, momentum, keep, weight_decay, nesterov):
+def _sgd(w, g, velocity, lr, momentum, keep, weight_decay, nesterov, start, stop):
+    w, g, velocity = _part(w, start, stop), _part(g, start, stop), _part(velocity, start, stop)
     for i in range(w.size):
         d = g[i]
         if weight_decay != 0:
@@ -51,7 +53,9 @@ def sgd_step(w, g, velocity, lr, momentum, dampening, weight_decay, nesterov, fi
 
 
 @compiled
-def _adam(w, g, m, v, largest, shrink, l2, lr, beta1, keep1, beta2, keep2, scale, eps):
+def _adam(w, g, m, v, largest, shrink, l2, lr, beta1, keep1, beta2, keep2, scale, eps, start, stop):
+    w, g, m = _part(w, start, stop), _part(g, start, stop), _part(m, start, stop)
+    v, largest = _part(v, start, stop), _part(largest, start, stop)
     for i in range(w.size):
         wi, d = w[i] * shrink, g[i]
         if l2 != 0:
@@ -74,7 +78,8 @@ def adam_step(w, g, m, v, largest, lr, beta1, beta2, eps, weight_decay, decouple
 
 
 @compiled
-def _adagrad(w, g, total, rate, eps, weight_decay):
+def _adagrad(w, g, total, rate, eps, weight_decay, start, stop):
+    w, g, total = _part(w, start, stop), _part(g, start, stop), _part(total, start, stop)
     for i in range(w.size):
         d = g[i]
         if weight_decay != 0:
@@ -89,7 +94,9 @@ def adagrad_step(w, g, total, lr, lr_decay, eps, weight_decay, step):
 
 
 @compiled
-def _rmsprop(w, g, square, velocity, mean, lr, alpha, keep, eps, weight_decay, momentum):
+def _rmsprop(w, g, square, velocity, mean, lr, alpha, keep, eps, weight_decay, momentum, start, stop):
+    w, g, square = _part(w, start, stop), _part(g, start, stop), _part(square, start, stop)
+    velocity, mean = _part(velocity, start, stop), _part(mean, start, stop)
     for i in range(w.size):
         d = g[i]
         if weight_decay != 0:

@@ -110,7 +110,7 @@ def max_pool(x, tables):
         shapes, places = tuple(t.shape for t in tables), [t.astype(np.int64).tobytes() for t in tables]
         given = (planes, _joined(size, shapes, *places), values, index)
         pool, work = _max_pool, 2 * values.size * len(given[1])
-    split(len(planes), work, lambda start, stop: pool(*given, start, stop))
+    split(len(planes), work, pool, *given)
     return values.reshape(*batch, *out), index.reshape(*batch, *out)
 
 
@@ -120,7 +120,7 @@ def max_pool_backward(g, index, size):
     dx = np.empty((*batch, *size), g.dtype)
     flat = [np.ascontiguousarray(a).reshape(math.prod(batch), math.prod(out)) for a in (g, index)]
     planes = dx.reshape(math.prod(batch), math.prod(size))
-    split(len(planes), 2.0 * dx.size, lambda start, stop: _max_pool_backward(*flat, planes, start, stop))
+    split(len(planes), 2.0 * dx.size, _max_pool_backward, *flat, planes)
     return dx
 
 
@@ -187,7 +187,7 @@ def _resampled(x, tables, out, backward):
     planes = np.ascontiguousarray(x).reshape(math.prod(batch), -1, sizes[-1])
     target = y.reshape(len(planes), -1, out[-1])
     work = 2.0 * (y.size * len(arrays[2]) + y.size // out[-1] * sizes[-1] * len(arrays[0]))
-    split(len(planes), work, lambda start, stop: _resample(planes, *arrays, target, start, stop))
+    split(len(planes), work, _resample, planes, *arrays, target)
     return y
 
 

@@ -25,9 +25,9 @@ from typing import NamedTuple
 import numpy as np
 
 from minidl.kernels import reference
-from minidl.kernels.cpu.compiling import compiled, inline
+from minidl.kernels.cpu.compiling import bounds, compiled, inline
 from minidl.kernels.cpu.simd import BLOCKS, WIDTH, micro_kernel
-from minidl.kernels.threads import split
+from minidl.kernels.threads import split, ways
 
 TANH, RELU, LSTM, GRU = range(4)
 """Kinds of cells."""
@@ -202,30 +202,31 @@ def _gru_cell_backward(g, dh, before, kept, r, da):
 
 
 @compiled
-def _forward(kind, x, h, c, packed, table, steps, starts, sizes, a, kept, out, first, last):
-    """The sequences first ... last - 1. h, c: first states, which become the last ones."""
+def _forward(kind, x, h, c, packed, table, steps, starts, sizes, a, kept, out, start, stop):
+    """These blocks of ROWS sequences. h, c: first states, which become the last ones."""
+    first, last = start * ROWS, min(stop * ROWS, len(h))
     inputs, width, row = x.shape[1], h.shape[1], a.shape[1]
     sums = np.empty((last - first + ROWS, table[-1, 3] + table[-1, 4] + WIDTH), np.float32)
     for t in range(len(sizes)):
-        n, start = min(last, sizes[t]) - first, starts[t] + first
+        n, r0 = min(last, sizes[t]) - first, starts[t] + first
         for i in range(n):
-            now, xi, hi = a[start + i], x[start + i], h[first + i]
+            now, xi, hi = a[r0 + i], x[r0 + i], h[first + i]
             now[0] = now[-1] = 1
             for j in range(inputs):
                 now[1 + j] = xi[j]
             for j in range(width):
                 now[1 + inputs + j] = hi[j]
-        _products(a.ctypes.data + 4 * start * row, row, packed, table, steps, sums, n)
+        _products(a.ctypes.data + 4 * r0 * row, row, packed, table, steps, sums, n)
         for i in range(n):
             s, hi = sums[i], h[first + i]
             if kind == LSTM:
-                _lstm_cell(s, hi, c[first + i], kept, start + i)
+                _lstm_cell(s, hi, c[first + i], kept, r0 + i)
             elif kind == GRU:
-                _gru_cell(s, hi, kept, start + i)
+                _gru_cell(s, hi, kept, r0 + i)
             else:
-                _rnn_cell(s, hi, kept, start + i, kind == RELU)
+                _rnn_cell(s, hi, kept, r0 + i, kind == RELU)
             for j in range(width):
-                out[start + i, j] = hi[j]
+                out[r0 + i, j] = hi[j]
 
 
 @compiled
@@ -249,8 +250,17 @@ def _add_products(d, count, a, places, tiles, db):
 
 
 @compiled
-def _backward(kind, g, dh, dc, packed, table, steps, starts, sizes, a, kept, dx, tiles, db, first, last):
-    """The same sequences backwards. dh, dc: gradients of the last states, which become those of the first."""
+def _backward(kind, g, dh, dc, packed, table, steps, starts, sizes, a, kept, dx, tiles, db, start, stop):
+    """The parts `start` ... of the same sequences backwards, each with sums of its own for the weights."""
+    for part in range(start, stop):
+        first, last = bounds(-(-len(dh) // ROWS), len(tiles), part)
+        given = kind, g, dh, dc, packed, table, steps, starts, sizes, a, kept, dx
+        _backward_part(*given, tiles[part], db[part], first * ROWS, min(last * ROWS, len(dh)))
+
+
+@compiled
+def _backward_part(kind, g, dh, dc, packed, table, steps, starts, sizes, a, kept, dx, tiles, db, first, last):
+    """Sequences first ... last - 1. dh, dc: gradients of the last states, which become those of the first."""
     inputs, width, row, m = dx.shape[1], dh.shape[1], a.shape[1], len(db)
     sums = np.empty((last - first + ROWS, inputs + width + WIDTH), np.float32)
     capacity, count = max(CHUNK, last - first), np.int64(0)
@@ -309,11 +319,6 @@ def _with_room(rows, columns):
     return array
 
 
-def _by_sequences(n, work, function):
-    """`split` over n sequences, by whole blocks of ROWS."""
-    split(-(-n // ROWS), work, lambda start, stop: function(start * ROWS, min(stop * ROWS, n)))
-
-
 def _run(kind, x, h0, c0, w_ih, w_hh, parts, batch_sizes, reverse):
     """h of every step, the last states, what the backward needs. `parts`: see `_packed`."""
     x, h, c = np.require(x, requirements="CW"), np.array(h0, order="C"), np.array(c0, order="C")
@@ -322,7 +327,7 @@ def _run(kind, x, h0, c0, w_ih, w_hh, parts, batch_sizes, reverse):
     kept, out = np.empty((KEPT[kind], rows, width), np.float32), np.empty((rows, width), np.float32)
     arrays = (x, h, c, *packed, *_order(batch_sizes, reverse), a, kept, out)
     work = 2.0 * rows * (w_ih.size + w_hh.size)
-    _by_sequences(len(h), work, lambda *some: _forward(kind, *arrays, *some))
+    split(-(-len(h) // ROWS), work, _forward, kind, *arrays)
     return out, h, c, _Saved(w_ih, w_hh, a[:rows], kept)
 
 
@@ -341,19 +346,14 @@ def _run_backward(kind, g, dh, dc, saved, batch_sizes, reverse, input_gradient):
     w_ih, w_hh, a, kept = saved
     (rows, width), inputs, shift = g.shape, w_ih.shape[1] * input_gradient, kind == GRU
     packed = _packed(*_parts_backward(kind, w_ih, w_hh, input_gradient))
-    dx, sums, totals = np.empty((rows, inputs), np.float32), len(w_hh) + shift * width, {}
+    dx, sums = np.empty((rows, inputs), np.float32), len(w_hh) + shift * width
     blocks, columns = -(-sums // ROWS), -(-(w_ih.shape[1] + width) // PANEL)
     arrays = (g, dh, dc, *packed, *_order(batch_sizes, reverse), a, kept, dx)
-
-    def part(first, last):
-        total = np.zeros((columns, blocks, TILE), np.float32), np.zeros(sums, np.float32)
-        totals[first] = total
-        _backward(kind, *arrays, *total, first, last)
-
-    _by_sequences(len(dh), 4.0 * rows * (w_ih.size + w_hh.size), part)
-    tiles, db = (
-        functools.reduce(np.add, some) for some in zip(*map(totals.get, sorted(totals)), strict=True)
-    )
+    work = 4.0 * rows * (w_ih.size + w_hh.size)
+    parts = ways(-(-len(dh) // ROWS), work)
+    tiles, db = np.zeros((parts, columns, blocks, TILE), np.float32), np.zeros((parts, sums), np.float32)
+    split(parts, work, _backward, kind, *arrays, tiles, db)
+    tiles, db = functools.reduce(np.add, tiles), functools.reduce(np.add, db)
     dw = tiles.reshape(columns, blocks, ROWS, PANEL).transpose(1, 2, 0, 3).reshape(blocks * ROWS, -1)
     return dx if input_gradient else None, dh, dc, dw[:sums, : w_ih.shape[1] + width], db
 

@@ -13,7 +13,7 @@ read so, are in the order of the floats, once those of negative ones are turned 
 import numpy as np
 
 from minidl.kernels import reference
-from minidl.kernels.cpu.activation import FLOAT32, exp_of, in_order
+from minidl.kernels.cpu.activation import FLOAT32, in_order
 from minidl.kernels.cpu.compiling import compiled, inline
 from minidl.kernels.cpu.elementary import exp
 from minidl.kernels.threads import split
@@ -67,10 +67,10 @@ def _product_of(a, b):
 
 
 @compiled(fastmath={"contract"})
-def _to_exponentials(a):
-    """a = e^a."""
-    for i in range(len(a)):
-        a[i] = exp(a[i])
+def _exponentials(x, out):
+    """out = e^x."""
+    for i in range(len(x)):
+        out[i] = exp(x[i])
 
 
 @compiled
@@ -83,7 +83,7 @@ def exponentials(x, out, tops):
         top = tops[i]
         for j in range(len(row)):
             to[j] = row[j] - top
-    _to_exponentials(out.reshape(-1))
+    _exponentials(out.reshape(-1), out.reshape(-1))
 
 
 @inline
@@ -93,7 +93,8 @@ def rows_of_a_group(columns):
 
 
 @compiled
-def _softmax(x, out):
+def _softmax(x, out, first, last):
+    x, out = x[first:last], out[first:last]
     step = rows_of_a_group(x.shape[1])
     tops = np.empty(step, np.float32)
     for start in range(0, len(x), step):
@@ -107,7 +108,8 @@ def _softmax(x, out):
 
 
 @compiled
-def _softmax_backward(g, y, out):
+def _softmax_backward(g, y, out, first, last):
+    g, y, out = g[first:last], y[first:last], out[first:last]
     for i in range(len(y)):
         gi, yi, to = g[i], y[i], out[i]
         total = _product_of(gi, yi)
@@ -116,7 +118,8 @@ def _softmax_backward(g, y, out):
 
 
 @compiled
-def _log_softmax(x, out):
+def _log_softmax(x, out, first, last):
+    x, out = x[first:last], out[first:last]
     step = rows_of_a_group(x.shape[1])
     tops = np.empty(step, np.float32)
     for start in range(0, len(x), step):
@@ -130,11 +133,12 @@ def _log_softmax(x, out):
 
 
 @compiled
-def _log_softmax_backward(g, y, out):
+def _log_softmax_backward(g, y, out, first, last):
+    g, y, out = g[first:last], y[first:last], out[first:last]
     step = rows_of_a_group(y.shape[1])
     for start in range(0, len(y), step):
         part = out[start : start + step]
-        exp_of(y[start : start + step].reshape(-1), part.reshape(-1))
+        _exponentials(y[start : start + step].reshape(-1), part.reshape(-1))
         for i in range(len(part)):
             gi, to = g[start + i], part[i]
             total = total_of(gi)
@@ -152,7 +156,7 @@ def _each_row(specification, kernel, axis, *arrays):
         return specification(*arrays, axis)
     out = np.empty(x.shape, np.float32)
     rows = [in_order(a).reshape(-1, x.shape[-1]) for a in (*arrays, out)]
-    split(len(rows[0]), WORK * x.size, lambda start, stop: kernel(*[a[start:stop] for a in rows]))
+    split(len(rows[0]), WORK * x.size, kernel, *rows)
     return out
 
 

@@ -37,7 +37,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minidl.kernels.cpu.blocks import add_products, add_up, best_block, filled, from_blocks, multiply, pack
-from minidl.kernels.cpu.compiling import compiled
+from minidl.kernels.cpu.compiling import bounds, compiled
 from minidl.kernels.cpu.lanes import (
     Bands,
     best_bands,
@@ -50,7 +50,7 @@ from minidl.kernels.cpu.lanes import (
     written_lanes,
 )  # fmt: skip
 from minidl.kernels.cpu.simd import WIDTH, sandwich
-from minidl.kernels.threads import split, thread_count
+from minidl.kernels.threads import split, thread_count, ways
 
 TAPS, SIDE = 3, 4
 """Sides of the kernel and of a tile; a patch has as many more as the kernel overlaps."""
@@ -172,7 +172,16 @@ def _products(weight, bias, v, seen, m, given, tiles, vectors):
 
 
 @compiled
-def _convolution(x, y, read, write, length, vectors, weight, bias, space, start, stop):
+def _convolution(x, y, read, write, length, vectors, weight, bias, sums, spaces, start, stop):
+    """The parts `start` ... of all chunks, each with a space of its own, and the sum of its results."""
+    for part in range(start, stop):
+        first, last = bounds(len(x.starts), len(spaces), part)
+        space = spaces[part]
+        sums[part] = _convolve(x, y, read, write, length, vectors, weight, bias, space, first, last)
+
+
+@compiled
+def _convolve(x, y, read, write, length, vectors, weight, bias, space, start, stop):
     """Write y for these chunks of x. Returns the sum of all results: finite if they are."""
     total, planes = np.float32(0), read.channels * read.image.channel
     cleared, rest = two_spaces(space, planes, True)
@@ -217,7 +226,15 @@ def _to_taps(total, taps):
 
 
 @compiled
-def _weights(x, g, read, write, length, block, taps, space, start, stop):
+def _weights(x, g, read, write, length, block, taps, spaces, start, stop):
+    """The parts `start` ... of all chunks, each with taps and a space of its own."""
+    for part in range(start, stop):
+        first, last = bounds(len(x.starts), len(spaces), part)
+        _taps(x, g, read, write, length, block, taps[part], spaces[part], first, last)
+
+
+@compiled
+def _taps(x, g, read, write, length, block, taps, space, start, stop):
     """What these chunks give to the gradient of the weights: taps (taps, blocks, blocks, sums)."""
     (rows, vectors), planes = block, read.channels * read.image.channel
     cleared, rest = two_spaces(space, planes + write.channels * write.image.channel, True)
@@ -345,14 +362,10 @@ def product(direction, x, weight, result, window, groups, bias):
         first.reshape(-1)[:outputs] = bias
     source, target = read_lanes(np.ascontiguousarray(x), plan.bands), written_lanes(y, plan.bands)
     constants = (source, target, plan.read, plan.write, plan.length, vectors, values, first * _BIAS[:, None])
-    spaces = make_spaces(_space(plan), len(source.starts))
-    sums = []
-
-    def part(start, stop):
-        sums.append(_convolution(*constants, spaces.pop(), start, stop))
-
-    split(len(source.starts), plan.work, part)
-    return y if math.isfinite(sum(sums)) else None
+    parts = ways(len(source.starts), plan.work)
+    sums = np.empty(parts, np.float32)
+    split(parts, plan.work, _convolution, *constants, sums, make_spaces(_space(plan), parts))
+    return y if np.isfinite(sums).all() else None
 
 
 def dots(g, x, kernel, window, groups):
@@ -365,15 +378,11 @@ def dots(g, x, kernel, window, groups):
     source = read_lanes(np.ascontiguousarray(x), plan.bands)
     target = written_lanes(np.ascontiguousarray(g), plan.bands)
     constants = (source, target, plan.read, plan.write, plan.length, plan.block)
-    chunks, parts = len(source.starts), {}
-    spaces = make_spaces(_space(plan) + PATCH * PATCH * math.prod(shape[1:]), chunks)
-
-    def part(start, stop):
-        parts[start] = np.empty(shape, np.float32)
-        _weights(*constants, parts[start], spaces.pop(), start, stop)
-
-    split(chunks, plan.work, part)
+    parts = ways(len(source.starts), plan.work)
+    taps = np.empty((parts, *shape), np.float32)
+    spaces = make_spaces(_space(plan) + PATCH * PATCH * math.prod(shape[1:]), parts)
+    split(parts, plan.work, _weights, *constants, taps, spaces)
     with np.errstate(all="ignore"):  # infinities
-        taps = [from_blocks(parts[start], plan.block, outputs, channels) for start in sorted(parts)]
+        taps = [from_blocks(some, plan.block, outputs, channels) for some in taps]
         dw = np.ascontiguousarray(np.moveaxis(functools.reduce(np.add, taps), 0, -1))
     return dw.reshape(outputs, channels, TAPS, TAPS) if math.isfinite(add_up(dw.ravel())) else None
