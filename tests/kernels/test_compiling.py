@@ -10,6 +10,8 @@ import pytest
 
 pytest.importorskip("numba", reason="Numba is not installed")
 
+from minidl.kernels.cpu.compiling import Files
+
 COMPILING = Path(__file__).parents[2] / "minidl/kernels/cpu/compiling.py"
 PIECE = """
 from compiling import inline
@@ -76,3 +78,13 @@ def test_where_nothing_can_be_written_it_is_compiled_each_time(package, tmp_path
     places = {"HOME": str(nowhere), "XDG_CACHE_HOME": str(nowhere), "LOCALAPPDATA": str(nowhere)}
     for _ in range(2):
         assert run(package, **places) == ["7.0", "0", "False"]
+
+
+def test_a_number_that_another_process_took_too_brings_no_wrong_code(tmp_path):
+    mine, theirs = (Files(tmp_path, "kernel", "stamp") for _ in range(2))
+    mine.save("integers", "code for integers")
+    theirs._save_index({"floats": theirs._data_name(1)})  # they looked before I had written, and write after
+    assert theirs.load("floats") is mine.load("floats") is None
+    theirs.save("floats", "code for floats")
+    assert mine.load("integers") is None
+    assert mine.load("floats") == "code for floats"

@@ -27,7 +27,7 @@ from numba import carray, types
 from numba.extending import intrinsic
 
 from minidl.kernels import reference
-from minidl.kernels.cpu.compiling import compiled, inline
+from minidl.kernels.cpu.compiling import compiled, inline, inner
 from minidl.kernels.cpu.elementary import exp
 from minidl.kernels.cpu.simd import WIDTH, micro_kernel, turn
 from minidl.kernels.threads import split
@@ -83,13 +83,13 @@ def _pointer(typing, address):
     return types.CPointer(types.float32)(types.intp), generate
 
 
-@compiled
+@inner
 def _starts(places, sizes, head):
     """Where a head begins in each array. A place: address, strides of samples, heads and rows, in bytes."""
     return places[:, 0] + head // sizes.heads * places[:, 1] + head % sizes.heads * places[:, 2]
 
 
-@compiled
+@inner
 def _read(start, stride, first, rows, length, scale, to):
     """Rows from `first` on times scale; zeros where there are none."""
     rows = min(rows, len(to))
@@ -100,7 +100,7 @@ def _read(start, stride, first, rows, length, scale, to):
     to[rows:] = 0
 
 
-@compiled
+@inner
 def _write(rows, start, stride, first, length, scales):
     for t in range(len(scales)):
         target, row, scale = carray(_pointer(start + (first + t) * stride), (length,)), rows[t], scales[t]
@@ -108,7 +108,7 @@ def _write(rows, start, stride, first, length, scales):
             target[d] = row[d] * scale
 
 
-@compiled
+@inner
 def _product(a, a_row, a_step, b, steps, c, rows, count, s):
     """c[m] = sum over k < count of A[m, k] b[k], for `rows` rows. A[m, k] is at a + a_row m + a_step k."""
     lanes, zeros, columns = s.lanes.ctypes.data, s.zeros.ctypes.data, c.shape[1]
@@ -122,7 +122,7 @@ def _product(a, a_row, a_step, b, steps, c, rows, count, s):
                 _one(x, a_row, a_step, at, lanes, steps.ctypes.data, y, columns, lanes, zeros, count)
 
 
-@compiled
+@inner
 def _turn(rows, steps, s):
     """s.turned = the transpose of rows (LANES, features)."""
     columns = rows.shape[1]
@@ -142,7 +142,7 @@ def _weight(x):
     return f32(0) if x < f32(SMALLEST) else y
 
 
-@compiled
+@inner
 def _add_bias(scores, bias, i):
     for lane in range(min(LANES, len(bias) - i)):
         row = bias[i + lane]
@@ -150,7 +150,7 @@ def _add_bias(scores, bias, i):
             scores[k, lane] += row[k]
 
 
-@compiled
+@inner
 def _score(start, stride, sizes, i, seen, scale, bias, causal, s):
     """s.q = the queries of a block, scaled; s.scores = k q^T + bias for the keys that are seen."""
     _read(start, stride, i, sizes.queries - i, sizes.features, scale, s.q)
@@ -163,7 +163,7 @@ def _score(start, stride, sizes, i, seen, scale, bias, causal, s):
             s.scores[k, : k - i] = -np.inf
 
 
-@compiled
+@inner
 def _scratch(sizes):
     e, v = -(-sizes.features // WIDTH) * WIDTH, -(-sizes.values // WIDTH) * WIDTH
     keys = -(-sizes.keys // ROWS) * ROWS
@@ -185,7 +185,7 @@ def _seen(i, keys, causal):
 # -- forward ---------------------------------------------------------------------------------------
 
 
-@compiled
+@inner
 def _largest(scores, tops):
     """The largest of each lane; FOUR rows at a time, which need not wait for each other."""
     tops[:] = -np.inf
@@ -198,7 +198,7 @@ def _largest(scores, tops):
             tops[lane] = top if top > tops[lane] else tops[lane]
 
 
-@compiled(fastmath={"contract"})
+@inner(fastmath={"contract"})
 def _softmax(scores, tops, totals):
     """scores (keys, LANES) become e^(score - top); tops, totals: the largest and the sum of each lane."""
     _largest(scores, tops)
@@ -212,7 +212,15 @@ def _softmax(scores, tops, totals):
             totals[lane] += w
 
 
-@compiled
+@inner
+def _copy(scores, to):
+    """As `to[:] = scores`, without the code for an error that cannot come: it takes seconds to compile."""
+    for j in range(scores.shape[0]):
+        for lane in range(LANES):
+            to[j, lane] = scores[j, lane]
+
+
+@inner
 def _multiply(scores, factors, i):
     for lane in range(min(LANES, len(factors) - i)):
         row = factors[i + lane]
@@ -247,7 +255,7 @@ def _forward(places, sizes, biases, bias_of, keeps, keep_of, scale, causal, log_
 # -- backward --------------------------------------------------------------------------------------
 
 
-@compiled(fastmath={"reassoc", "contract"})
+@inner(fastmath={"reassoc", "contract"})
 def _sums_of_products(a, b, sums):
     for i in range(len(a)):
         x, y, total = a[i], b[i], f32(0)
@@ -256,7 +264,7 @@ def _sums_of_products(a, b, sums):
         sums[i] = total
 
 
-@compiled(fastmath={"contract"})
+@inner(fastmath={"contract"})
 def _gradient_of_scores(scores, dweights, log_totals, sums):
     """scores become weights, and the gradients of the weights those of the scores."""
     for k in range(len(scores)):
@@ -266,7 +274,7 @@ def _gradient_of_scores(scores, dweights, log_totals, sums):
             dweights[k, lane] = w * (dweights[k, lane] - sums[lane])
 
 
-@compiled
+@inner
 def _add_product(a, b, steps, part, total, seen, s):
     """total[k] += sum over lanes of a[k, lane] b[lane], for the keys that are seen."""
     _product(a, LANES, 1, b, steps, part, seen, LANES, s)
@@ -294,15 +302,15 @@ def _backward(places, sizes, biases, bias_of, keeps, keep_of, scale, causal, log
             _read(starts[3], places[3, 3], i, left, sizes.values, f32(1), out)
             _read(starts[4], places[4, 3], i, left, sizes.values, f32(1), s.g)
             _sums_of_products(out, s.g, sums)
-            logs[:] = np.inf
-            logs[:left] = log_totals[head, i : i + LANES]
+            for lane in range(LANES):
+                logs[lane] = log_totals[head, i + lane] if lane < left else np.inf
             _turn(s.g, s.of_v, s)
             _product(s.v, s.v.shape[1], 1, s.turned, s.of_lanes, dweights, seen, sizes.values, s)
             if len(keep):
                 _multiply(dweights[:seen], keep, i)
             _gradient_of_scores(s.scores[:seen], dweights[:seen], logs, sums)
             if len(keep):
-                kept[:] = s.scores
+                _copy(s.scores, kept)
                 _multiply(kept[:seen], keep, i)
             _add_product(kept, s.g, s.of_v, v_part, dv, seen, s)
             _add_product(dweights, s.q, s.of_e, k_part, dk, seen, s)

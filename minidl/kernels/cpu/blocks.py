@@ -2,7 +2,7 @@
 
 import math
 
-from minidl.kernels.cpu.compiling import compiled
+from minidl.kernels.cpu.compiling import compiled, inner
 from minidl.kernels.cpu.simd import BLOCKS, WIDTH, micro_kernel
 
 _products = [micro_kernel(*block, spread=True) for block in BLOCKS]
@@ -33,7 +33,7 @@ def pack(weight, row_stride, outputs, entries, packed):
                 packed[g, o // rows, k, o % rows] = weight[first + entries[k]]
 
 
-@compiled
+@inner
 def multiply(rows, weight, x, columns, steps, y, length, targets, bias, entries):
     """One block of places for one block of outputs."""
     if rows == BLOCKS[0][0]:
@@ -44,7 +44,7 @@ def multiply(rows, weight, x, columns, steps, y, length, targets, bias, entries)
         _product_one(weight, 1, rows, x, columns, steps, y, length, targets, bias, entries)
 
 
-@compiled
+@inner
 def add_products(rows, g, length, x, steps, columns, total, places):
     """total[row, k] += sum over places and lanes of g[row, place] x[steps[k] + columns[place]]."""
     if rows == BLOCKS[0][0]:

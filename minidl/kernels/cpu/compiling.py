@@ -1,12 +1,13 @@
 """`@compiled`: how every kernel of this folder is compiled, and how its machine code is kept.
 
 Numba compiles a function at its first call, in some tenths of a second, and keeps the machine code in a file:
-beside the source, or in a folder of the user if that is read-only. Three things are added here.
+beside the source, or in a folder of the user if that is read-only. Four things are added here.
 
 - Where no folder can be written, the kernel still works: it is compiled anew in each process.
 - A disk that is full stops no computation.
 - Numba compares the kernel's own file with the one that was compiled, but kernels take pieces from other
   files. So the key of an entry holds a digest of the whole folder: after an upgrade nothing stale is loaded.
+- Two processes that compile at the same time never load each other's half-written entries (`Files`).
 """
 
 import contextlib
@@ -17,8 +18,9 @@ from pathlib import Path
 import llvmlite.binding as llvm
 from numba import njit
 from numba.core import config
-from numba.core.caching import FunctionCache
+from numba.core.caching import FunctionCache, IndexDataCacheFile
 from numba.core.runtime import rtsys
+from numba.extending import register_jitable
 
 
 def _prefer_wide_vectors() -> None:
@@ -32,6 +34,10 @@ def _prefer_wide_vectors() -> None:
 _prefer_wide_vectors()
 
 
+OPTIONS = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
+"""Without Python's lock, divisions as NumPy's, and no second entry for callers in C."""
+
+
 @functools.cache
 def digest(folder: Path = Path(__file__).parent) -> str:
     """A fingerprint of all sources of the folder."""
@@ -41,12 +47,29 @@ def digest(folder: Path = Path(__file__).parent) -> str:
     return total.hexdigest()
 
 
+class Files(IndexDataCacheFile):
+    """Numba's index and numbered files, where each file also says whose code it holds.
+
+    Numba writes the index before the code. Another process may find a number there whose file still holds
+    older code, or code that a third process has written under the same number: that is compiled anew.
+    """
+
+    def save(self, key, data):
+        super().save(key, (key, data))
+
+    def load(self, key):
+        owner, data = super().load(key) or (None, None)
+        return data if owner == key else None
+
+
 class _Cache(FunctionCache):
     """Numba's files, with our key, and silent where they cannot be written."""
 
     def __init__(self, function, depends_on=lambda signature: ""):
         self._depends_on = depends_on
         super().__init__(function)
+        stamp = self._impl.locator.get_source_stamp()
+        self._cache_file = Files(self.cache_path, self._impl.filename_base, stamp)
 
     def _index_key(self, signature, codegen):
         return (*super()._index_key(signature, codegen), digest(), self._depends_on(signature))
@@ -62,13 +85,20 @@ class _Cache(FunctionCache):
 
 
 def compiled(function=None, **options):
-    """Compile a kernel at its first call: without Python's lock, divisions as NumPy's, kept on disk.
+    """Compile a kernel at its first call, and keep it on disk.
 
     `@compiled`, or with more options of `numba.njit`: `@compiled(fastmath={"contract"})`.
     """
     if function is None:
         return functools.partial(compiled, **options)
-    return keep(njit(nogil=True, error_model="numpy", **options)(function), function)
+    return keep(njit(**OPTIONS, **options)(function), function)
+
+
+def inner(function=None, **options):
+    """Compile a part of kernels that only kernels call: without what a call from Python would need."""
+    if function is None:
+        return functools.partial(inner, **options)
+    return register_jitable(**OPTIONS, no_cpython_wrapper=True, **options)(function)
 
 
 def keep(kernel, function, *depends_on):

@@ -29,7 +29,7 @@ import numpy as np
 from minidl.kernels import reference
 from minidl.kernels.cpu import winograd
 from minidl.kernels.cpu.blocks import add_products, add_up, best_block, filled, from_blocks, multiply, pack
-from minidl.kernels.cpu.compiling import bounds, compiled
+from minidl.kernels.cpu.compiling import bounds, compiled, inner
 from minidl.kernels.cpu.lanes import (
     Bands,
     best_bands,
@@ -145,7 +145,7 @@ def _tables(vertical, horizontal, size, kernel_width, out_width, channels, chann
 # -- compiled ----------------------------------------------------------------------------------------
 
 
-@compiled
+@inner
 def _block(tables, lanes, vectors, weight, rows, bias, sums, length):
     """All places of one block of outputs."""
     for phase in range(len(tables.ps) - 1):
@@ -164,7 +164,7 @@ def _convolution(x, y, tables, vectors, channels, packed, outputs, bias, spaces,
         _convolve(x, y, tables, vectors, channels, packed, outputs, bias, spaces[part], first, last)
 
 
-@compiled
+@inner
 def _convolve(x, y, tables, vectors, channels, packed, outputs, bias, space, start, stop):
     groups, blocks, entries, rows = packed.shape
     length = y.run * WIDTH
@@ -183,7 +183,7 @@ def _convolve(x, y, tables, vectors, channels, packed, outputs, bias, space, sta
                     out_of_lanes(done, every, y, chunk, output)
 
 
-@compiled
+@inner
 def _group_weights(g_address, places, x_address, tables, rows, vectors, total):
     """Add what one chunk gives to the weights of one group: total (blocks of outputs, of entries, sums)."""
     length, sums = places * WIDTH, total.ctypes.data
@@ -206,7 +206,7 @@ def _weights(x, g, tables, rows, vectors, channels, outputs, totals, spaces, sta
         _add_weights(x, g, tables, rows, vectors, channels, outputs, total, space, first, last)
 
 
-@compiled
+@inner
 def _add_weights(x, g, tables, rows, vectors, channels, outputs, total, space, start, stop):
     """Add what these chunks give to the gradient of the weights, `total`, block by block for each group."""
     groups, length = len(total), g.run * WIDTH

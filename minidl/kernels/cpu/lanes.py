@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minidl.kernels.cpu.compiling import compiled
+from minidl.kernels.cpu.compiling import inner
 from minidl.kernels.cpu.simd import WIDTH, copy, turn
 
 FULL_ENOUGH = 0.8
@@ -45,7 +45,7 @@ def grid(rows, columns, width):
     return (rows[:, None] * width + columns).ravel()
 
 
-@compiled
+@inner
 def two_spaces(space, first, surrounded):
     """Two parts of a space that begin where a vector does: one across two cache lines costs twice.
 
@@ -58,7 +58,7 @@ def two_spaces(space, first, surrounded):
     return space[start:middle], space[middle:]
 
 
-@compiled
+@inner
 def into_lanes(images, chunk, channels, inside, plane, lanes):
     """Write a chunk of images to address `lanes`, a plane for each channel; what lies around them stays zero.
 
@@ -74,7 +74,7 @@ def into_lanes(images, chunk, channels, inside, plane, lanes):
                 copy(source + 4 * (starts[lane] + p), target + 4 * (inside[p] + lane))
 
 
-@compiled
+@inner
 def out_of_lanes(plane, inside, images, chunk, channel):
     """Write one channel, whose numbers are `inside` the plane at this address, back to a chunk of images."""
     starts, turned = images.starts[chunk], images.run // WIDTH * WIDTH

@@ -23,7 +23,7 @@ import numpy as np
 
 from minidl.kernels import reference
 from minidl.kernels.cpu.activation import in_order
-from minidl.kernels.cpu.compiling import bounds, compiled, inline
+from minidl.kernels.cpu.compiling import bounds, compiled, inline, inner
 from minidl.kernels.threads import split, ways
 
 BLOCK = 1024
@@ -93,7 +93,7 @@ def _rows(weights, biases, eps, centred, x, out, means, variances, first, last):
         kind = kind + 1 if kind + 1 < len(weights) else 0
 
 
-@compiled(fastmath=REORDERED)
+@inner(fastmath=REORDERED)
 def _move_rows_backward(weights, centred, first, dx, g, x, means, scales):
     share, kind = 1.0 / x.shape[1], first % len(weights)
     for i in range(len(x)):
@@ -107,7 +107,7 @@ def _move_rows_backward(weights, centred, first, dx, g, x, means, scales):
         kind = kind + 1 if kind + 1 < len(weights) else 0
 
 
-@compiled(fastmath={"contract"})
+@inner(fastmath={"contract"})
 def _columns(totals, first, g, x, means, scales):
     """totals (2, G, D), in float64: add the gradients of weights and biases."""
     count = totals.shape[1]

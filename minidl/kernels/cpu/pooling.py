@@ -21,7 +21,7 @@ import math
 import numpy as np
 
 from minidl.kernels import reference
-from minidl.kernels.cpu.compiling import compiled
+from minidl.kernels.cpu.compiling import compiled, inner
 from minidl.kernels.cpu.simd import WIDTH, largest, largest_of_pairs
 from minidl.kernels.reference.pooling import turned_table
 from minidl.kernels.threads import split
@@ -53,7 +53,8 @@ def _max_pool_of_pairs(planes, rows, columns, values, index, start, stop):
     (taps, height), (count, size), places = rows.shape, planes.shape, values.shape[1]
     last, best = np.zeros(size + 2 * WIDTH, np.float32), np.empty(places + WIDTH, np.float32)
     at = np.empty(places + WIDTH, np.int32)
-    last[:size] = planes[count - 1]
+    for i in range(size):
+        last[i] = planes[count - 1, i]
     for n in range(start, stop):
         source = planes.ctypes.data + 4 * n * size if n < count - 1 else last.ctypes.data
         for i in range(height):
@@ -127,7 +128,7 @@ def max_pool_backward(g, index, size):
 # -- sums --------------------------------------------------------------------------------------------
 
 
-@compiled
+@inner
 def _gather_rows(plane, places, weights, total):
     """total[i] = sum over k of weights[k, i] plane[places[k, i]], row by row; the last column stays 0."""
     height, width = plane.shape
@@ -141,7 +142,7 @@ def _gather_rows(plane, places, weights, total):
                     total[i, c] += weight * row[c]
 
 
-@compiled
+@inner
 def _gather_columns(rows, places, weights, total):
     """total[r, i] = sum over k of weights[k, i] rows[r, places[k, i]]."""
     for r in range(total.shape[0]):

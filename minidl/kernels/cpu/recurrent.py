@@ -25,7 +25,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minidl.kernels import reference
-from minidl.kernels.cpu.compiling import bounds, compiled, inline
+from minidl.kernels.cpu.compiling import bounds, compiled, inline, inner
 from minidl.kernels.cpu.simd import BLOCKS, WIDTH, micro_kernel
 from minidl.kernels.threads import split, ways
 
@@ -70,7 +70,7 @@ def _packed(*parts):
     return np.concatenate(packed), table, np.arange(table[:, 2].max()) * PANEL
 
 
-@compiled
+@inner
 def _products(a, a_row, packed, table, steps, sums, rows):
     """sums[i, s + j] = sum over k of a[i, start + k] w[j, k], for each part of the packed weights.
 
@@ -129,14 +129,14 @@ def sigmoid(x):
     return f32(0.5) * tanh(f32(0.5) * x) + f32(0.5)
 
 
-@compiled(fastmath={"contract"})
+@inner(fastmath={"contract"})
 def _rnn_cell(s, h, kept, r, relu):
     out = kept[0, r]
     for j in range(len(h)):
         out[j] = h[j] = (f32(0) if s[j] < 0 else s[j]) if relu else tanh(s[j])
 
 
-@compiled(fastmath={"contract"})
+@inner(fastmath={"contract"})
 def _rnn_cell_backward(g, dh, kept, r, da, relu):
     out = kept[0, r]
     for j in range(len(dh)):
@@ -145,7 +145,7 @@ def _rnn_cell_backward(g, dh, kept, r, da, relu):
         dh[j] = 0
 
 
-@compiled(fastmath={"contract"})
+@inner(fastmath={"contract"})
 def _lstm_cell(s, h, c, kept, r):
     n = len(h)
     si, sf, sg, so = s[:n], s[n : 2 * n], s[2 * n : 3 * n], s[3 * n : 4 * n]
@@ -158,7 +158,7 @@ def _lstm_cell(s, h, c, kept, r):
         h[j] = o * tanh_c[j]
 
 
-@compiled(fastmath={"contract"})
+@inner(fastmath={"contract"})
 def _lstm_cell_backward(g, dh, dc, kept, r, da):
     n = len(dh)
     ki, kf, kg, ko, before, tanh_c = kept[0, r], kept[1, r], kept[2, r], kept[3, r], kept[4, r], kept[5, r]
@@ -172,7 +172,7 @@ def _lstm_cell_backward(g, dh, dc, kept, r, da):
         dc[j], dh[j] = d_c * f, 0
 
 
-@compiled(fastmath={"contract"})
+@inner(fastmath={"contract"})
 def _gru_cell(s, h, kept, r):
     n = len(h)
     sn, sr, sz, su = s[:n], s[n : 2 * n], s[2 * n : 3 * n], s[3 * n : 4 * n]
@@ -184,7 +184,7 @@ def _gru_cell(s, h, kept, r):
         h[j] = new + z * (h[j] - new)
 
 
-@compiled(fastmath={"contract"})
+@inner(fastmath={"contract"})
 def _gru_cell_backward(g, dh, before, kept, r, da):
     n = len(dh)
     kn, kr, kz, ku = kept[0, r], kept[1, r], kept[2, r], kept[3, r]
@@ -229,7 +229,7 @@ def _forward(kind, x, h, c, packed, table, steps, starts, sizes, a, kept, out, s
                 out[r0 + i, j] = hi[j]
 
 
-@compiled
+@inner
 def _add_products(d, count, a, places, tiles, db):
     """Tiles of [dW_ih dW_hh] += sums over k of d[k, m] a[row k, 1 + j]; db[m] += sums over k of d[k, m].
 
@@ -258,7 +258,7 @@ def _backward(kind, g, dh, dc, packed, table, steps, starts, sizes, a, kept, dx,
         _backward_part(*given, tiles[part], db[part], first * ROWS, min(last * ROWS, len(dh)))
 
 
-@compiled
+@inner
 def _backward_part(kind, g, dh, dc, packed, table, steps, starts, sizes, a, kept, dx, tiles, db, first, last):
     """Sequences first ... last - 1. dh, dc: gradients of the last states, which become those of the first."""
     inputs, width, row, m = dx.shape[1], dh.shape[1], a.shape[1], len(db)

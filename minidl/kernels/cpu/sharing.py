@@ -20,7 +20,7 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from minidl.kernels.cpu.compiling import compiled, keep
+from minidl.kernels.cpu.compiling import OPTIONS, compiled, inner, keep
 
 CLAIM, FUNCTION, DATA, N, DONE, FAILED, END = range(7)
 """Places on the board: number of the job << 32 | its parts << 16 | the next part; address of what does a
@@ -142,7 +142,7 @@ def _as_job(typing, kernel, arguments):
     return types.UniTuple(types.intp, 2)(kernel, arguments), generate
 
 
-@compiled
+@inner
 def _help(board):
     """Claim parts of the job on the board and do them until none is left; how many were done?"""
     count = 0
@@ -167,7 +167,7 @@ def serve(board, turns):
         _pause()
 
 
-@compiled
+@inner
 def _share(board, function, data, n, parts, turns, nap, length):
     """Write a job on the board, help, and wait for the others.
 
@@ -205,4 +205,4 @@ def shared(kernel):
         kernel.compile(each)
         return kernel.overloads[each].fndesc.llvm_func_name
 
-    return keep(njit(nogil=True, error_model="numpy")(run), kernel.py_func, name_of_kernel)
+    return keep(njit(**OPTIONS)(run), kernel.py_func, name_of_kernel)

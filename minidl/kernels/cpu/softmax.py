@@ -14,7 +14,7 @@ import numpy as np
 
 from minidl.kernels import reference
 from minidl.kernels.cpu.activation import FLOAT32, in_order
-from minidl.kernels.cpu.compiling import compiled, inline
+from minidl.kernels.cpu.compiling import compiled, inline, inner
 from minidl.kernels.cpu.elementary import exp
 from minidl.kernels.threads import split
 
@@ -36,7 +36,7 @@ def _in_order_of_size(bits):
     return i32(bits ^ i32(i32(bits >> i32(31)) & i32(0x7FFFFFFF)))
 
 
-@compiled
+@inner
 def _largest(bits):
     """The largest value of a row, as bits. With nan in the row it is any: then the exponentials hold nan."""
     top = i32(-0x80000000)
@@ -45,7 +45,7 @@ def _largest(bits):
     return _in_order_of_size(top)
 
 
-@compiled(fastmath=REORDERED)
+@inner(fastmath=REORDERED)
 def total_of(row):
     """The sum of a row."""
     total = f32(0)
@@ -54,7 +54,7 @@ def total_of(row):
     return total
 
 
-@compiled(fastmath=REORDERED)
+@inner(fastmath=REORDERED)
 def _product_of(a, b):
     """The scalar product of two rows."""
     total = f32(0)
@@ -66,14 +66,14 @@ def _product_of(a, b):
 # -- a group of rows -------------------------------------------------------------------------------
 
 
-@compiled(fastmath={"contract"})
+@inner(fastmath={"contract"})
 def _exponentials(x, out):
     """out = e^x."""
     for i in range(len(x)):
         out[i] = exp(x[i])
 
 
-@compiled
+@inner
 def exponentials(x, out, tops):
     """tops: the largest value of each row of x; out = e^(x - top)."""
     bits, top_bits = x.view(np.int32), tops.view(np.int32)

@@ -37,7 +37,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minidl.kernels.cpu.blocks import add_products, add_up, best_block, filled, from_blocks, multiply, pack
-from minidl.kernels.cpu.compiling import bounds, compiled
+from minidl.kernels.cpu.compiling import bounds, compiled, inner
 from minidl.kernels.cpu.lanes import (
     Bands,
     best_bands,
@@ -141,7 +141,7 @@ def _side(channels, rows, size, before, tiles, side, length):
 _READ_PATCH, _READ_TILE, _WRITE_TILE = range(3)
 
 
-@compiled
+@inner
 def _transform(which, channels, first, stop, source, seen, target, given):
     """Transform tiles first : stop of all channels from address to address."""
     steps, places = seen.steps.ctypes.data, given.steps.ctypes.data
@@ -157,7 +157,7 @@ def _transform(which, channels, first, stop, source, seen, target, given):
                 _tile_of_values(a, steps, b, places)
 
 
-@compiled
+@inner
 def _products(weight, bias, v, seen, m, given, tiles, vectors):
     """m[p, o, tile] = bias[o, p] + sum over channels of weight[o, p, channel] v[p, channel, tile]."""
     blocks, points, channels, rows = weight.shape
@@ -180,7 +180,7 @@ def _convolution(x, y, read, write, length, vectors, weight, bias, sums, spaces,
         sums[part] = _convolve(x, y, read, write, length, vectors, weight, bias, space, first, last)
 
 
-@compiled
+@inner
 def _convolve(x, y, read, write, length, vectors, weight, bias, space, start, stop):
     """Write y for these chunks of x. Returns the sum of all results: finite if they are."""
     total, planes = np.float32(0), read.channels * read.image.channel
@@ -201,7 +201,7 @@ def _convolve(x, y, read, write, length, vectors, weight, bias, space, start, st
     return total
 
 
-@compiled
+@inner
 def _dots(d, given, v, seen, tiles, rows, vectors, total):
     """total[p, output, channel] += sums over tiles and lanes of d[p, output, tile] v[p, channel, tile]."""
     points, blocks, others, _ = total.shape
@@ -215,7 +215,7 @@ def _dots(d, given, v, seen, tiles, rows, vectors, total):
                 add_products(rows, a, given.channel, x, columns, seen.starts.ctypes.data, to, tiles)
 
 
-@compiled
+@inner
 def _to_taps(total, taps):
     """taps = G^T total G, from sums at the points (points, n) to those of the kernel (taps, n)."""
     count = total.shape[1]
@@ -233,7 +233,7 @@ def _weights(x, g, read, write, length, block, taps, spaces, start, stop):
         _taps(x, g, read, write, length, block, taps[part], spaces[part], first, last)
 
 
-@compiled
+@inner
 def _taps(x, g, read, write, length, block, taps, space, start, stop):
     """What these chunks give to the gradient of the weights: taps (taps, blocks, blocks, sums)."""
     (rows, vectors), planes = block, read.channels * read.image.channel
