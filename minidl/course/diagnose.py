@@ -354,14 +354,22 @@ def _first_difference(got: Any, want: Any, tolerance: Tolerance) -> str:
     if wanted is None:
         return _first_different_item(got, want, tolerance) or f"gives {short(got)}, expected {short(want)}"
     if wanted.size <= 4:
-        return f"gives {short(mine)}, expected {short(wanted)}"
+        return "gives {}, expected {}".format(*_told_apart(mine, wanted))
     wrong = ~tolerance.close(mine, wanted)
     index = tuple(int(i) for i in np.argwhere(wrong)[0])
     place = ", ".join(map(str, index))
     count = f"{int(wrong.sum())} of {wanted.size} values differ, "
-    return (
-        f"has {short(mine[index])} at [{place}], expected {short(wanted[index])} ({count}the first is shown)"
-    )
+    found, expected = _told_apart(mine[index], wanted[index])
+    return f"has {found} at [{place}], expected {expected} ({count}the first is shown)"
+
+
+def _told_apart(mine: np.ndarray, wanted: np.ndarray) -> list[str]:
+    """Both in as few digits as show that they differ."""
+    for digits in (4, 8, 16):
+        texts = [short(value, digits) for value in (mine, wanted)]
+        if texts[0] != texts[1]:
+            break
+    return texts
 
 
 def _first_different_item(got: Any, want: Any, tolerance: Tolerance) -> str | None:
@@ -379,13 +387,14 @@ def _first_different_item(got: Any, want: Any, tolerance: Tolerance) -> str | No
     return None
 
 
-def short(value: Any) -> str:
+def short(value: Any, digits: int = 4) -> str:
     """A value in a few characters, the same on every machine."""
     array = numeric(value)
     if isinstance(value, str):
         return _cut(repr(value), 60)
     if array is not None and array.size <= 8:
-        return " ".join(np.array2string(array, precision=4, separator=", ", floatmode="maxprec").split())
+        text = np.array2string(array, precision=digits, separator=", ", floatmode="maxprec")
+        return " ".join(text.split())
     if array is not None:
         return f"<shape {array.shape}>"
     if isinstance(value, list | tuple | dict | set) and _is_data(value):

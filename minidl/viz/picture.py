@@ -279,14 +279,16 @@ class Axes:
             ]
         return self._draw("heatmap", values, self.box, colormap, low, high, smooth)
 
-    def legend(self, entries: dict[str, str], corner="top right") -> "Axes":
-        """Names in their colours: {"training": viz.BLUE, ...}, in a corner of the frame."""
+    def legend(self, entries: dict[str, str], corner="top right", dashed=()) -> "Axes":
+        """Names in their colours: {"training": viz.BLUE, ...}, in a corner; `dashed`: whose lines are."""
         x, y, w, h = self.box
         right, bottom = "right" in corner, "bottom" in corner
         top = y + h - 8 - 18 * len(entries) if bottom else y + 6
         for row, (name, color) in enumerate(entries.items()):
             at, middle = (x + w - 10, top + 9 + 18 * row) if right else (x + 10, top + 9 + 18 * row)
-            self.picture.line([at - 18, at] if right else [at, at + 18], [middle, middle], color, 3)
+            width, dash = (2, True) if name in dashed else (3, False)
+            ends = [at - 18, at] if right else [at, at + 18]
+            self.picture.line(ends, [middle, middle], color, width, dash=dash)
             self.picture.text(
                 at - 24 if right else at + 24, middle, name, SMALL, "end" if right else "start", "middle"
             )

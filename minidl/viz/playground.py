@@ -288,7 +288,7 @@ def draw_losses(picture: Picture, state) -> None:
     top = min(HIGHEST, max([LOWEST, *train[np.isfinite(train)], *test[np.isfinite(test)]]))
     axes = picture.axes(LOSS, (0, end), (0, top), "step", "loss (nats)")
     axes.line(steps, train, GREY).line(steps, test, None, 1.5, dash=True)
-    axes.legend({"training": GREY} | ({"test, dashed": None} if len(state.test[0]) else {}))
+    axes.legend({"training": GREY} | ({"test": None} if len(state.test[0]) else {}), dashed=["test"])
 
 
 # The export

@@ -128,12 +128,16 @@ class Scrubber(Widget):
         axes = picture.axes(
             box, (0, end), (min(0, *finite, 0), top), "step", "loss", "Loss, and where you are"
         )
-        axes.line([state.step] * 2, axes.ylim, GREY, 1.5, dash=True).line(steps, losses, BLUE)
+        loss, (low, high) = self.recorder.losses[state.step], axes.ylim
+        free = high - (high - low) * (10 + 18 * (1 + len(state.forks))) / axes.box[3]  # below the legend
+        marker = [low, min(high, max(free, loss))]
+        axes.line([state.step] * 2, marker, GREY, 1.5, dash=True).line(steps, losses, BLUE)
         for color, (at, _, fork) in zip(self.FORKS, state.forks, strict=False):
             axes.line(at + np.arange(len(fork)), fork, color)
-        axes.points([state.step], [self.recorder.losses[state.step]], BLUE, 5)
+        axes.points([state.step], [loss], BLUE, 5)
         names = {
-            f"fork, lr {lr:.2g}": color for color, (_, lr, _) in zip(self.FORKS, state.forks, strict=False)
+            f"fork at {at}, lr {lr:.2g}": color
+            for color, (at, lr, _) in zip(self.FORKS, state.forks, strict=False)
         }
         axes.legend({"recorded": BLUE} | names)
 

@@ -152,6 +152,8 @@ def test_first_difference():
     assert "gives [0., 1.], expected [2., 3.]" in said(lambda x: x[0])
     message = wrong(lambda x: np.where(x > 6, 0, x), lambda x: x, (np.arange(10.0).reshape(2, 5),))
     assert "has 0. at [1, 2], expected 7." in message and "3 of 10 values differ" in message
+    message = wrong(lambda x: x + 3e-5 * (x == 0.02), lambda x: x, (np.array([0.01, 0.02, 1, 2, 3]),))
+    assert "has 0.02003 at [1], expected 0.02 " in message  # four digits would show 0.02 twice
 
 
 def test_a_change_of_the_argument_is_refused():

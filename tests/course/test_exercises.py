@@ -1,13 +1,16 @@
 """Every exercise of every notebook: right answers pass, wrong ones are refused with their own message."""
 
+import ast
+import builtins
 import importlib.util
 import inspect
 import pkgutil
+import re
 from pathlib import Path
 
 import pytest
 
-from minidl.course import check, diagnose, exercises
+from minidl.course import check, diagnose, exercises, notebook
 from minidl.course.display import solution_markdown
 from minidl.course.exercise import examine, exercises_of
 
@@ -86,6 +89,31 @@ def test_hints_and_solution_teach(name, exercise):
     assert len(exercise.hints) >= 2, "hints come in steps"
     assert exercise.reasoning.strip()
     assert "```python\n" in solution_markdown(exercise)
+
+
+def names(code):
+    """(names that the code binds, names that it uses), at any depth."""
+    bound, used = set(), set()
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Name):
+            (used if isinstance(node.ctx, ast.Load) else bound).add(node.id)
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+            bound.add(node.name)
+        elif isinstance(node, ast.alias):
+            bound.add((node.asname or node.name).split(".")[0])
+        elif isinstance(node, ast.arg):
+            bound.add(node.arg)
+    return bound, used
+
+
+@each_exercise
+def test_a_solution_finds_every_name_in_its_notebook(name, exercise):
+    """Pasted into notebook 03, the solution of 03.2 stopped at `math`, which only the package imports."""
+    path = next(path for path in notebook.all_notebooks() if path.name.startswith(name[1:3]))
+    cells = [cell.source for cell in notebook.read(path).cells if cell.cell_type == "code"]
+    known = set(dir(builtins)).union(*(names(cell)[0] for cell in cells))
+    bound, used = names(re.search(r"```python\n(.*?)```", solution_markdown(exercise), re.DOTALL)[1])
+    assert not used - bound - known
 
 
 @each_exercise

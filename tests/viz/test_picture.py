@@ -65,6 +65,13 @@ def example():
     return picture
 
 
+def test_a_legend_shows_a_dashed_line_dashed():
+    axes = viz.Picture(200, 100).axes()
+    axes.legend({"loss": viz.BLUE, "bound": None}, dashed=["bound"])
+    samples = [shape["dash"] for kind, shape in axes.picture.shapes if kind == "line"][-2:]
+    assert samples == [False, True]
+
+
 def test_a_picture_comes_out_the_same_each_time():
     assert example().svg() == example().svg()
     assert example().png() == example().png()

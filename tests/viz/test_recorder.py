@@ -91,9 +91,13 @@ def test_a_fork_trains_on_from_the_chosen_step(recorder):
     assert (
         begun == [({30}, pytest.approx(0.5))]
         and "weights 30" in scrubber.svg
-        and "fork, lr 0.5" in scrubber.svg
+        and "fork at 30, lr 0.5" in scrubber.svg
     )
     assert weights(recorder.model) == {40} and "fork at step 30" in scrubber._status.value
+    scrubber.controls["step"].value = 20
+    scrubber.controls["Fork"].click()
+    scrubber.wait()
+    assert "fork at 30, lr 0.5" in scrubber.svg and "fork at 20, lr 0.5" in scrubber.svg  # told apart
     scrubber.reset()
-    assert scrubber.state.forks == [] and "fork," not in scrubber.svg
+    assert scrubber.state.forks == [] and "fork at" not in scrubber.svg
     scrubber.close()

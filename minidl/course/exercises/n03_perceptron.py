@@ -123,7 +123,7 @@ UPDATE = Exercise(
 
 def margin(w, b, x, y):
     """The smallest y (w·x + b), measured with a separator (w, b) of length 1."""
-    return np.min(y * (x @ w + b)) / math.sqrt(w @ w + b * b)
+    return np.min(y * (x @ w + b)) / np.sqrt(w @ w + b * b)
 
 
 def _length(w, b=0.0) -> float:
@@ -205,7 +205,7 @@ def mistake_bound(w, b, x, y):
     """(R / γ)²: R is the length of the longest (x, 1), γ the margin of (w, b); inf unless γ > 0."""
     gamma = margin(w, b, x, y)
     if gamma <= 0:
-        return math.inf
+        return np.inf
     longest = np.max((x**2).sum(axis=1) + 1)  # R²: the constant input adds its 1
     return longest / gamma**2
 
@@ -481,7 +481,9 @@ CONTEST = Exercise(
     praise=lambda answer: (
         f"{_share_right(answer):.2%} of the 1902 official test digits, the bar was {BAR:.0%}."
     ),
-    code="\n\n\n".join(inspect.getsource(part).rstrip() for part in (prepare, trained, classify)),
+    code="\n\n\n".join(
+        ["import functools", *(inspect.getsource(part).rstrip() for part in (prepare, trained, classify))]
+    ),
 )
 
 EXERCISES = [UPDATE, MARGIN, BOUND, TEN, CONTEST]

@@ -119,7 +119,7 @@ CERTIFICATE = ([(1, 1, 0, 0), (0, 0, 1, 1)], [(1, 0, 1, 0), (0, 1, 0, 1)])
 # 04.3
 
 
-def counting_network(wanted: Sequence[int]):
+def counting_network(wanted):
     weights = np.diff(wanted)
     threshold = 1 - wanted[0]
     return weights, threshold

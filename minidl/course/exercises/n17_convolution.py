@@ -91,7 +91,11 @@ SIZE = Exercise(
         ),
         Mistake(
             lambda n, k, s, p, d: _size(n, k, s, p, d, up=True),
-            "rounded up: a last step that leaves the picture is not taken, so round down (//)",
+            "rounded up, or to the nearest: a last step that leaves the picture is not taken, so use //",
+        ),
+        Mistake(
+            lambda n, k, s, p, d: round((n + 2 * p - d * (k - 1) - 1) / s + 1),
+            "rounded up, or to the nearest: a last step that leaves the picture is not taken, so use //",
         ),
         Mistake(
             lambda n, k, s, p, d: (n + 2 * p - d * (k - 1) - 1) / s + 1,
@@ -210,8 +214,9 @@ WRITTEN = Exercise(
     reasoning="""
     A kernel copies from where its weight stands, so the picture moves the *other* way: a 1 below the middle
     fetches from below, and everything goes up. The contrast is 1 in the middle and −1/8 around it. Its
-    weights add up to 0: even grey has none. Times 8 it is the painter's *outlines*. Cells of the retina with
-    a field like this, a centre against its surround, were described by Stephen Kuffler in 1953.
+    weights add up to 0: even grey has none. (The painter's *Laplacian* has the opposite sign, and hears four
+    neighbours.) Cells of the retina with a field like this, a centre against its surround, were described by
+    Stephen Kuffler in 1953.
     """,
     praise="Right, both. The first moves the picture against its weight, the second is blind to even grey.",
     code='kernels = {\n    "up": [[0, 0, 0], [0, 0, 0], [0, 1, 0]],\n'
@@ -269,6 +274,16 @@ def _response_padded_everywhere(x, w, stride, padding):
     return np.pad(convolve(x, w, stride, 0), padding)
 
 
+def _places(count: Callable) -> Callable:
+    """count(room, stride) -> how many places are filled along an axis; room: the pixels behind the kernel."""
+
+    def wrong(x, w, stride, padding):
+        H, W = (count(n + 2 * padding - w.shape[2], stride) for n in x.shape[2:])
+        return convolve(x, w, stride, padding)[:, :, :H, :W]
+
+    return wrong
+
+
 def _first_axes(x, w, stride, padding):
     return convolve(x, w, 1, padding)[::stride, ::stride]
 
@@ -317,6 +332,7 @@ def _convolution_cases() -> list[tuple]:
         ((2, 3, 6, 7), (4, 3, 3, 3), 1, 0),
         ((1, 2, 7, 8), (3, 2, 3, 3), 2, 1),
         ((2, 1, 9, 6), (2, 1, 2, 2), 3, 2),
+        ((1, 2, 7, 6), (1, 2, 2, 2), 3, 1),  # a padding other than stride - 1: no place replaces a zero
     ]
     return [(rng.normal(size=x), rng.normal(size=w), stride, padding) for x, w, stride, padding in shapes]
 
@@ -397,6 +413,16 @@ STRIDED = Exercise(
         Mistake(
             _zeros(lambda p: (2 * p, 2 * p)),
             "each side has twice the zeros: every one of the four sides gets `padding` of them",
+        ),
+        Mistake(
+            _places(lambda room, s: room // s),
+            "the last row and column of places are missing: (H + 2p − K) // s counts the steps, and the place"
+            " before the first step comes on top",
+        ),
+        Mistake(
+            _places(lambda room, s: (room + 1) // s),
+            "places are missing at the end: stride s leaves (H + 2p − K) // s + 1 of them, not"
+            " (H + 2p − K + 1) // s",
         ),
         Mistake(
             _first_axes,

@@ -38,6 +38,8 @@ def _index_advice(report: str, outside: str) -> str:
     """What to say before a BadIndex: a flat array takes one index, or `outside` of a place that is not."""
     if re.search(r"[2-9] indices for \w+, which has shape \(\d+,\)", report):
         return "this array is flat and takes one index; a matrix lies in it as row * columns + column. "
+    if "not a whole number" in report:
+        return "a place is a whole number, so divide by // (as in half //= 2): / makes a fraction. "
     return outside if re.search(r": index -?\d+ ", report) else ""
 
 
@@ -212,7 +214,12 @@ def _wrong_bias(x: np.ndarray, bias: np.ndarray, out: np.ndarray) -> str | None:
             return "the last row is missing: the guard is `row < rows`, not `rows - 1`"
         if missing[:, -1].all() and not missing[:, :-1].any():
             return "the last column is missing: the guard is `column < columns`, not `columns - 1`"
-        return f"{int(missing.sum())} numbers were never written: does the guard mix up rows and columns?"
+        if not missing[0].any() and missing[1:].all():
+            return "only the first row was written: threads have a row too. Both are in cuda.grid(2)"
+        return (
+            f"{int(missing.sum())} numbers were never written. cuda.grid(2) gives x first, the column: are"
+            " row and column swapped there, or in the guard?"
+        )
     if np.allclose(out, x + bias, atol=1e-5):
         return None
     if np.allclose(out, x, atol=1e-5):
@@ -529,6 +536,10 @@ def _measure(answer: Callable) -> tuple[float, float, float] | str:
     kernel, tile, threads = built
     if not callable(getattr(kernel, "function", kernel)):
         return "the first thing that build() returns is not a kernel"
+    if not isinstance(tile, tuple | list) or len(tile) != 2:
+        return f"the tile is {diagnose.short(tile)}: give two numbers, (rows, columns)"
+    if not isinstance(threads, int | np.integer):
+        return f"the threads are {diagnose.short(threads)}: one number, since all stand on one axis"
     rows, columns = tile
     if N % rows or N % columns:
         return f"a tile of {rows} × {columns} does not divide the {N} × {N} of the check"

@@ -2,12 +2,14 @@
 of names to beat."""
 
 import functools
+import inspect
 from collections import defaultdict
 from collections.abc import Callable
 
 import numpy as np
 
 from minidl import data
+from minidl.course.diagnose import numeric, short
 from minidl.course.exercise import Exercise, Mistake
 
 # 22.1  The loop
@@ -47,6 +49,11 @@ def _sums_handed_on(x, h0, W, U, b):
         z = now @ W.T + z @ U.T + b
         after.append(np.tanh(z))
     return np.stack(after)
+
+
+def _kept_too_early(x, h0, W, U, b):
+    """Each state is put on the list before it is made anew: h_0 ... h_(T-1)."""
+    return np.concatenate([h0[None], states(x, h0, W, U, b)[:-1]])
 
 
 def _loop_cases() -> list[tuple]:
@@ -110,6 +117,10 @@ STATES = Exercise(
         Mistake(
             lambda x, h0, *weights: np.concatenate([h0[None], states(x, h0, *weights)]),
             "one state too many: h0 is given, return h_1 to h_T alone",
+        ),
+        Mistake(
+            _kept_too_early,
+            "these are h_0 to h_(T-1): make the new state first, then keep it",
         ),
         Mistake(
             lambda *case: states(*case)[-1],
@@ -254,6 +265,14 @@ GRADIENT = Exercise(
         Mistake(
             _back_by(hand_on=lambda delta, d, later, U: d @ U),
             "later must carry delta, which has heard all later steps; you pass on d alone",
+        ),
+        Mistake(
+            _back_by(hand_on=lambda delta, d, later, U: later + delta @ U),
+            "later piles up: delta has heard all later steps already. Write later = delta @ U, not +=",
+        ),
+        Mistake(
+            _back_by(collect=lambda parts, N: sum(parts[:-1])),
+            "the first step is left out: U took part there too, with h[0]. Walk down to t = 0",
         ),
         Mistake(
             _back_by(hand_on=lambda delta, d, later, U: delta),
@@ -505,7 +524,7 @@ REHEAT = Exercise(
                 "what is impossible must stay impossible: the little that you add to p grows at a high"
                 " temperature. ln 0 is -inf, and exp(-inf) is 0: nothing has to be added",
             )
-            for little in (1e-6, 1e-7, 1e-8, 1e-9, 1e-10, 1e-12)
+            for little in (1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 1e-10, 1e-12)
         ],
         Mistake(
             lambda p, tau: np.log(p) / tau,
@@ -544,11 +563,10 @@ def piles() -> tuple[list[str], list[str]]:
     return [names[i] for i in order[2000:]], [names[i] for i in order[:1000]]
 
 
-@functools.cache
-def _counts(longest: int) -> dict[str, np.ndarray]:
-    """What followed each run of up to `longest` letters in the training names; dots stand before a name."""
+def followers(names, longest=4):
+    """What followed each run of up to `longest` letters in these names; dots stand before a name."""
     counts = defaultdict(lambda: np.zeros(27))
-    for name in piles()[0]:
+    for name in names:
         padded = "." * longest + name + "."
         for end in range(longest, len(padded)):
             for back in range(longest + 1):
@@ -556,12 +574,17 @@ def _counts(longest: int) -> dict[str, np.ndarray]:
     return dict(counts)
 
 
+@functools.cache
+def _counts() -> dict[str, np.ndarray]:
+    return followers(piles()[0])
+
+
 def next_letter(prefix):
     """Counts with four letters of memory, which ask the shorter ones where they have seen little."""
     p = np.full(27, 1 / 27)
     padded = "...." + prefix
     for back in range(5):
-        seen = _counts(4).get(padded[len(padded) - back :])
+        seen = _counts().get(padded[len(padded) - back :])
         if seen is None:
             break
         doubt = 3 * np.count_nonzero(seen)  # many kinds of letters came: the next may be new, too
@@ -617,8 +640,10 @@ def judge_names(answer) -> str | None:
 
 def _form_of(p, prefix: str) -> str | None:
     """What is wrong with one answer; None when it is 27 probabilities."""
-    p = p.detach() if hasattr(p, "detach") else p
-    p = np.asarray(p.numpy() if hasattr(p, "numpy") else p, dtype=float).ravel()
+    given, p = p, numeric(p)
+    if p is None:
+        return f'next_letter("{prefix}") gives {short(given)}, it should give 27 probabilities'
+    p = p.astype(float).ravel()
     if p.shape != (27,):
         return f'next_letter("{prefix}") gives {p.size} numbers, it should give 27: the dot and a to z'
     if not np.isfinite(p).all():
@@ -682,6 +707,10 @@ NAMES = Exercise(
     ```
     """,
     praise=_praise_names,
+    code="from collections import defaultdict\n\n\n"
+    + inspect.getsource(followers)
+    + "\n\ncounts = followers(training)\n\n\n"
+    + inspect.getsource(next_letter).replace("_counts()", "counts"),
 )
 
 EXERCISES = [STATES, GRADIENT, CLIP, REHEAT, NAMES]

@@ -48,6 +48,11 @@ def _general_naive(s, h, W):
     return _attended(parts / parts.sum(axis=2, keepdims=True), h)
 
 
+def _general_undivided(s, h, W):
+    scores = _scores(s, h, W)
+    return _attended(np.exp(scores - scores.max(axis=2, keepdims=True)), h)
+
+
 def _general_shifted(axis):
     """One maximum for many rows: exp of each row, less the maximum along these axes."""
 
@@ -62,6 +67,11 @@ def _general_shifted(axis):
 ONE_MAXIMUM = (
     "one maximum is subtracted from {many}. A row whose scores lie far below it underflows to 0, and 0 / 0 is"
     " nan: subtract each row's own maximum, `scores.max(axis=2, keepdims=True)`"
+)
+
+MEAN_OF_W_H = (
+    "the weights are right, but the context is a mean of W h. W is for the score only: the mean is taken of"
+    " the states h themselves"
 )
 
 
@@ -103,10 +113,12 @@ GENERAL = Exercise(
             lambda s, h, W: general(s, h, W.T),
             "W is turned round: e = s W h, with the rows of W at the decoder's state",
         ),
+        Mistake(lambda s, h, W: _attended(_softmax(_scores(s, h, W)), h @ W.T), MEAN_OF_W_H),
+        Mistake(lambda s, h, W: _attended(_softmax(_scores(s, h, W)), h @ W), MEAN_OF_W_H),
         Mistake(
-            lambda s, h, W: _attended(_softmax(_scores(s, h, W)), h @ W.T),
-            "the weights are right, but the context is a mean of W h. W is for the score only: the mean is"
-            " taken of the states h themselves",
+            _general_undivided,
+            "the parts are positive, but do not add up to 1: divide each row by its sum,"
+            " `parts.sum(axis=2, keepdims=True)`",
         ),
         Mistake(
             lambda s, h, W: _attended(_scores(s, h, W), h),
@@ -180,6 +192,11 @@ CREDIT = Exercise(
             lambda a, h, g: a * (h @ g - (h @ g).mean()),
             "you subtract the plain mean of h · g. The places do not count alike: the mean must be weighted"
             " with a",
+        ),
+        Mistake(
+            lambda a, h, g: a * (h @ g) - a @ (h @ g),
+            "the factor a is missing from what you subtract: it stands before the whole difference from the"
+            " weighted mean",
         ),
         Mistake(
             lambda a, h, g: h @ g - a @ (h @ g),
@@ -309,6 +326,7 @@ PADDING = Exercise(
         _padded(2, (2, 4, 4), [2, 3], 2000.0),
         _padded(3, (2, 3, 4), [3, 2], 1e300),
         _padded(4, (2, 3, 4), [3, 2], 0.5, scale=900),
+        _padded(5, (2, 3, 4), [3, 2], 0.5, scale=4e7),
     ],
     call=lambda answer, scores, lengths: answer(scores.copy(), lengths.copy()),  # the judge looks for writes
     judge=_judge_padding,
@@ -333,6 +351,19 @@ PADDING = Exercise(
             " When its score is large, everything else underflows to 0, and 0 / 0 is nan. Mask first of all",
         ),
         Mistake(_masked_by_adding(-1e9), ADDED),
+        Mistake(
+            lambda scores, lengths: _softmax(scores + ~_real(scores, lengths) * -np.inf),
+            "0 times -inf is nan, and it spreads over the real places: choose with"
+            " `np.where(padding, -np.inf, scores)`",
+        ),
+        *[
+            Mistake(
+                lambda scores, lengths, low=low: _softmax(np.where(_real(scores, lengths), scores, low)),
+                "the number at the padding is not low enough: real scores may lie below it, and then only the"
+                " padding is looked at. -np.inf lies below every score",
+            )
+            for low in (-99, -100, -999, -1e3, -9999, -1e4, -1e5, -1e6)
+        ],
         Mistake(
             _masked_naive,
             "the padding is hidden, but large real scores overflow: np.exp(1000) is inf, and inf / inf is"
@@ -491,6 +522,9 @@ def _wrong_symbols(pairs, told, said, right) -> str:
     ]:
         return "only the edits are listed: pairs of equal symbols belong to the list too"
     for side, whole, name in ((told[0], said, "said"), (told[1], right, "right")):
+        strange = [symbol for symbol in side if symbol not in said + right]
+        if strange:
+            return f"{strange[0]!r} is no symbol of the two: where one is missing the pair holds None"
         if len(side) < len(whole) and whole[len(whole) - len(side) :] == side:
             return (
                 f"the first symbols of what is {name} are missing: when one index is 0 the other may not be"

@@ -9,6 +9,7 @@ import numpy as np
 import minidl
 from minidl import nn, optim, tensor
 from minidl.course.contest import Contest
+from minidl.course.diagnose import numeric
 from minidl.course.exercise import Exercise, Mistake
 from minidl.nn import functional as F
 from minidl.train import train_step
@@ -65,10 +66,37 @@ def _attention_cases() -> list[tuple]:
     ]
 
 
+def _judge_large_scores(answer: Callable) -> str | None:
+    """Scores in the thousands: they must neither overflow nor leave a row without weights."""
+    rng = np.random.default_rng(5)
+    q, k = 50 * rng.normal(size=(2, 4, 3)), 50 * rng.normal(size=(2, 5, 3))
+    case = q, k, rng.normal(size=(2, 5, 2)), np.ones((2, 4, 5), bool)
+    largest = (q @ k.swapaxes(1, 2)).max(axis=-1)  # of each row
+    got, want = numeric(answer(*case)), attention_for_all(*case)
+    if np.allclose(got, want):
+        return None
+    if np.isfinite(got).all():
+        return (
+            "right while the scores are small. With scores in the thousands it is not: there the largest of"
+            " a row gets nearly all of the weight"
+        )
+    if np.isfinite(got[largest == largest.max()]).all():
+        return (
+            "right while the scores are small. With scores in the thousands one maximum for several rows"
+            " leaves those far below it with e⁻¹⁰⁰⁰ = 0 alone, and 0 / 0 is nan. Subtract each row's own:"
+            " `scores.max(axis=-1, keepdims=True)`"
+        )
+    return (
+        "right while the scores are small. With scores in the thousands it overflows: np.exp(1000) is inf,"
+        " and inf / inf is nan. Subtract each row's largest score first; the weights stay the same (see 08.1)"
+    )
+
+
 ATTENTION = Exercise(
     "25.1",
     reference=attention_for_all,
     cases=_attention_cases,
+    judge=_judge_large_scores,
     mistakes=[
         Mistake(
             _attention_by(scale=lambda q, v: 1.0),
@@ -141,7 +169,7 @@ ATTENTION = Exercise(
     reasoning="""
     Each query compares itself with all keys, the mask takes some of them out of the competition *before* the
     softmax, and what is left is shared out and adds up to 1. Subtracting the largest score of a row is the
-    trick of exercise 08.1.
+    trick of exercise 08.1: the weights are the same, and a score of 1,000 no longer overflows.
     """,
     praise="Right: everything else in a transformer is linear layers, norms and sums.",
 )
@@ -167,9 +195,21 @@ def _looking_by(rule: Callable) -> Callable:
     return wrong
 
 
+def _judge_type(answer: Callable) -> str | None:
+    """0 and 1 are no mask: minidl refuses such numbers, or adds them to the scores."""
+    if numeric(answer([2, 1], 3)).dtype.kind != "b":
+        return (
+            "the right places, but as numbers instead of True and False. Attention *adds* a mask of numbers"
+            " to the scores, so 0 and 1 would hide nothing, and `~` makes -2 of 1, which counts as true. Turn"
+            " it into truth values: `np.asarray(..., dtype=bool)`"
+        )
+    return None
+
+
 LOOKING = Exercise(
     "25.2",
     reference=who_may_look,
+    judge=_judge_type,
     cases=[([4, 2, 3], 4), ([5], 6), ([1, 5, 2], 5)],
     mistakes=[
         Mistake(
@@ -379,8 +419,9 @@ def next_step(x, keys, values, W_q, W_k, W_v):
     q, k = turned((W_q @ x)[None], here), turned((W_k @ x)[None], here)  # (1, d)
     keys = np.concatenate([keys, k])
     values = np.concatenate([values, (W_v @ x)[None]])
-    weights = _softmax(q @ keys.T / np.sqrt(len(x)))  # (1, t + 1)
-    return (weights @ values)[0], keys, values
+    scores = q @ keys.T / np.sqrt(len(x))  # (1, t + 1)
+    weights = np.exp(scores - scores.max())
+    return (weights @ values)[0] / weights.sum(), keys, values
 
 
 def _step_by(
@@ -529,9 +570,9 @@ class Tape(nn.Module):
     """Each place learns of its left neighbour first; then one attention finds the digit behind the letter."""
 
     def __init__(self, E=20):
-        self.embed = nn.Embedding(LETTERS + DIGITS + 1, E)
+        self.embed = nn.Embedding(37, E)  # 26 letters, 10 digits, the blank
         self.mix, self.norm = nn.Linear(2 * E, E), nn.LayerNorm(E)
-        self.look, self.out = nn.MultiheadAttention(E, 2, batch_first=True), nn.Linear(E, DIGITS)
+        self.look, self.out = nn.MultiheadAttention(E, 2, batch_first=True), nn.Linear(E, 10)
 
     def forward(self, tokens):
         x = self.embed(tokens)  # (N, T, E)

@@ -24,6 +24,7 @@ FIELD = 48  # cells along each side of the shaded fields
 SHADE = 0.3  # strength of the shading, 1 is full colour
 SOFT = 0.03  # hidden distance from the line over which the colour fades in
 APART = 1e-9  # a smaller gap counts as none
+NEAR = 0.2  # hidden distance below which two labels would overlap
 
 
 def bend(x: ArrayLike, weights: ArrayLike, biases: ArrayLike, sharpness: float) -> NDArray[np.float64]:
@@ -120,7 +121,7 @@ def draw(state) -> viz.Picture:
     if not gap:
         hidden.line(*places[XOR == 1].T, viz.BLUE, 2.5).line(*places[XOR == 0].T, viz.ORANGE, 2.5)
     _draw_corners(inputs, CORNERS)
-    _draw_corners(hidden, places)
+    _draw_corners(hidden, places, normal)
     return picture
 
 
@@ -138,19 +139,26 @@ def _draw_rule(axes, normal: NDArray, offset: float, label: str = "") -> None:
         axes.text(*inside[-1], label, 12, "middle", "middle", color=viz.INK)
 
 
-def _draw_corners(axes, places: NDArray) -> None:
-    """The four points, the answer inside, the input below; points in one place share the label."""
+def _draw_corners(axes, places: NDArray, normal: ArrayLike = (0.0, 0.0)) -> None:
+    """The four points, the answer inside, the input above or below: on the side away from the line n·h = c.
+
+    Points near each other share a label.
+    """
+    shared: dict[int, list[int]] = {}  # the first of the neighbours: all of them
     for index, place in enumerate(places):
-        together = np.abs(places - place).max(axis=1) < 0.05
         x, y = float(axes.x(place[0])), float(axes.y(place[1]))
         if not axes.contains(x, y):
             continue
         color = viz.BLUE if XOR[index] else viz.ORANGE
         axes.picture.circle(x, y, 11, color, "#ffffff", 1.5)
         axes.picture.text(x, y, str(XOR[index]), 13, "middle", "middle", color="#ffffff", bold=True)
-        if np.flatnonzero(together)[0] == index:
-            label = ", ".join(f"{a:.0f}{b:.0f}" for a, b in CORNERS[together])
-            axes.picture.text(x, y + 24, label, 12, "middle", "middle", color=viz.INK, bold=True)
+        near = (first for first in shared if np.abs(places[first] - place).max() < NEAR)
+        shared.setdefault(next(near, index), []).append(index)
+    for first, group in shared.items():
+        away = normal[1] if XOR[first] else -normal[1]
+        x, y = axes.x(places[first, 0]), axes.y(places[first, 1]) + (-24 if away > 0 else 24)
+        label = ", ".join(f"{a:.0f}{b:.0f}" for a, b in CORNERS[group])
+        axes.picture.text(float(x), float(y), label, 12, "middle", "middle", color=viz.INK, bold=True)
 
 
 def _grid(upright: bool, points: int) -> NDArray:

@@ -428,7 +428,11 @@ def plot_drift(drifts: dict[str, NDArray]) -> plt.Figure:
     fig, ax = plt.subplots(figsize=(7.2, 3.2))
     for (name, drift), (style, color) in zip(drifts.items(), STYLES[1:], strict=False):
         ax.plot(drift, style, color=color, markersize=5, label=name)
-    ax.set(xlabel="slid by (pixels)", ylabel="change of the features", ylim=(-0.05, None))
+    ax.set(
+        xlabel="slid by (pixels)",
+        ylabel="change of the features\n(share of their length)",
+        ylim=(-0.05, None),
+    )
     ax.set_xticks(range(len(drift)))
     ax.set_title("Nearly back at every full stride")
     ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), borderaxespad=0)

@@ -248,13 +248,22 @@ def _so_far(state) -> tuple[int, int]:
 
 
 def _describe_tiling(state) -> str:
-    (top, bottom), (left, right), (begin, end) = _spans(state)
+    rows, columns, steps = _spans(state)
     numbers, products = _so_far(state)
     return (
-        f"Tiles of {state.tile} × {state.tile}: the block of rows {top}-{bottom - 1} and columns"
-        f" {left}-{right - 1}, at k = {begin}-{end - 1}, has fetched {numbers:,} numbers for {products:,}"
-        f" multiply-adds. All blocks together fetch {fetched(state.tile):,}."
+        f"Tiles of {state.tile} × {state.tile}: the block of {_named('row', rows)} and"
+        f" {_named('column', columns)}, at k = {_range(steps)}, has fetched {numbers:,} numbers for"
+        f" {products:,} multiply-adds. All blocks together fetch {fetched(state.tile):,}."
     )
+
+
+def _range(span: tuple[int, int]) -> str:
+    first, end = span
+    return f"{first}" if end - first == 1 else f"{first}-{end - 1}"
+
+
+def _named(word: str, span: tuple[int, int]) -> str:
+    return f"{word} {_range(span)}" if span[1] - span[0] == 1 else f"{word}s {_range(span)}"
 
 
 def _draw_tiling(state) -> Picture:

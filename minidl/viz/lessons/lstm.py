@@ -231,6 +231,10 @@ def _draw(state) -> Picture:
         picture.rect(LEFT, top, ACROSS, ROW, opacity=0.4)
         picture.text(4, top + 20, name, 14, bold=True)
         picture.text(4, top + 38, colors, 12)
+        for place in range(len(order)):
+            middle = top + (place + 0.5) * ROW / len(order)
+            picture.text(LEFT - 6, middle, place + 1, 11, "end", "middle")
+    picture.text(LEFT - 6, FIRST_ROW - 8, "cell", 12, "end")
     _draw_answers(picture, state, answers, sums)
     return picture
 

@@ -225,7 +225,8 @@ def _draw_norms(picture: Picture, state) -> None:
     axes.line(walked, state.norms[: state.back + 1], BLUE, 4)
     axes.line(back, state.rho**back, None, 2, dash=True)
     axes.points(walked[-1:], np.clip(state.norms[state.back : state.back + 1], 1.2e-8, 8e3), BLUE, 6)
-    axes.legend({"measured": BLUE, "dashed: ρ to the power of the steps": None}, "bottom left")
+    power = "ρ to the power of the steps"
+    axes.legend({"measured": BLUE, power: None}, "bottom left", dashed=[power])
 
 
 # Static figures
@@ -276,9 +277,9 @@ def plot_cliff(w: NDArray, loss: NDArray, runs: dict[str, list[NDArray]], ignora
             right.plot(curve, style, color=color, lw=1.4, label=name if index == 0 else "_")
     right.axhline(ignorance, color=GREY, lw=1.5)
     right.text(300, ignorance * 1.05, "knowing nothing", color=GREY, ha="right")
-    right.set(xlabel="training step", ylabel="loss (nats a letter)", yscale="log", ylim=(1.9, 90))
+    right.set(xlabel="training step", ylabel="loss (nats a letter)", yscale="log", ylim=(1.9, 300))
     right.set(
-        yticks=[2, 5, 10, 20, 50], yticklabels=["2", "5", "10", "20", "50"], title="The same three starts"
+        yticks=[2, 5, 10, 20, 50, 100], yticklabels=[2, 5, 10, 20, 50, 100], title="The same three starts"
     )
     right.minorticks_off()
     right.legend(loc="upper right")

@@ -71,6 +71,17 @@ def zeros_on_sides(sides):
     return convolve
 
 
+def without_last(more):
+    """Loops over as many places as (H + 2p - K + more) // s."""
+
+    def answer(x, w, stride, padding):
+        (H, W), K = x.shape[2:], w.shape[2]
+        rows, columns = ((n + 2 * padding - K + more) // stride for n in (H, W))
+        return convolve_by_loops(x, w, stride, padding)[:, :, :rows, :columns]
+
+    return answer
+
+
 def first_axes_of_windows(x, w, stride, padding):
     windows = windows_of(pad(x, padding), w.shape[2])[::stride, ::stride]
     return np.einsum("nchwab,ocab->nohw", windows, w)
@@ -230,6 +241,8 @@ WRONG = {
         (lambda n, k, s, p, d: (n + 2 * p - k) // s + 1, "the dilation is missing"),
         (lambda n, k, s, p, d: (n + 2 * p - (k + d - 1)) // s + 1, "widens every gap"),
         (lambda n, k, s, p, d: math.ceil((n + 2 * p - d * (k - 1) - 1) / s) + 1, "rounded up"),
+        (lambda n, k, s, p, d: round((n + 2 * p - d * (k - 1) - 1) / s) + 1, "or to the nearest"),
+        (lambda n, k, s, p, d: round((n + 2 * p - d * (k - 1) - 1) / s + 1), "or to the nearest"),
         (lambda n, k, s, p, d: (n + 2 * p - d * (k - 1) - 1) / s + 1, "places are whole"),
         (lambda n, k, s, p, d: n + 2 * p - d * (k - 1), "the stride is missing"),
         (lambda n, k, s, p, d: print(n), "is a `return` missing?"),
@@ -275,6 +288,8 @@ WRONG = {
         (zeros_on_sides(lambda p: (2 * p, 2 * p)), "twice the zeros"),
         (zeros_on_sides(lambda p: (p // 2, p - p // 2)), "shared out"),
         (zeros_on_sides(lambda p: (p // 2, p // 2)), "shared out"),
+        (without_last(0), "before the first step comes on top"),
+        (without_last(1), "not (H + 2p − K + 1) // s"),
         (lambda x, w, s, p: all_places(pad(x, p), w)[::s, ::s], "leaves out pictures and maps"),
         (first_axes_of_windows, "leaves out pictures and channels"),
         (last_axes_of_windows, "weights out of each window"),

@@ -101,6 +101,18 @@ def bias_guards_swapped(x, bias, out, rows, columns):
         out[row * columns + column] = x[row * columns + column] + bias[column]
 
 
+def bias_row_first(x, bias, out, rows, columns):
+    row, column = cuda.grid(2)
+    if row < rows and column < columns:
+        out[row * columns + column] = x[row * columns + column] + bias[column]
+
+
+def bias_along_one_axis(x, bias, out, rows, columns):
+    i = cuda.grid(1)
+    if i < rows * columns:
+        out[i] = x[i] + bias[i % columns]
+
+
 def bias_of_the_row(x, bias, out, rows, columns):
     column, row = cuda.grid(2)
     if row < rows and column < columns:
@@ -540,11 +552,13 @@ WRONG = {
         (answer(kernel=bias_guarded_flat), "a thread beyond the edge"),
         (answer(kernel=bias_guarded_flat_by_the_rest), "on 37 × 70: the numbers are right, but some are"),
         (answer(kernel=bias_by_two_indices), "on 16 × 64: this array is flat and takes one index"),
-        (answer(kernel=bias_at_half_places), "on 16 × 64: BadIndex"),
+        (answer(kernel=bias_at_half_places), "divide by // (as in half //= 2)"),
         (answer(kernel=bias_up_to), "a thread beyond the edge"),
         (answer(kernel=bias_but_the_last_row), "the last row is missing"),
         (answer(kernel=bias_but_the_last_column), "the last column is missing"),
-        (answer(kernel=bias_guards_swapped), "mix up rows and columns"),
+        (answer(kernel=bias_guards_swapped), "768 numbers were never written. cuda.grid(2) gives x first"),
+        (answer(kernel=bias_row_first), "768 numbers were never written. cuda.grid(2) gives x first"),
+        (answer(kernel=bias_along_one_axis), "only the first row was written"),
         (answer(kernel=bias_of_the_row), "the bias of the row"),
         (answer(kernel=no_bias), "the bias is not added"),
         (answer(kernel=bias_writes_nothing), "nothing was written"),
@@ -595,6 +609,8 @@ WRONG = {
         (build_with(64, 64, 8, 8, claim=(96, 64)), "does not divide"),
         (build_with(64, 128, 8, 16, claim=(128, 64)), "the order is (rows, columns)"),
         (lambda: build_with, "three things"),
+        (lambda: (build_with, 128, 256), "the tile is 128: give two numbers"),
+        (lambda: (build_with, (128, 128), (16, 16)), "all stand on one axis"),
         (lambda: (3, (128, 128), 256), "not a kernel"),
     ],
 }

@@ -48,6 +48,14 @@ def states_in_place(x, h0, W, U, b):
     return after
 
 
+def states_kept_too_early(x, h0, W, U, b):
+    h, after = h0, []
+    for now in x:
+        after.append(h)
+        h = np.tanh(now @ W.T + h @ U.T + b)
+    return after
+
+
 def states_of_sums(x, h0, W, U, b):
     z, after = h0, []
     for t in range(len(x)):
@@ -129,6 +137,23 @@ def gradient_of_own_forecasts(d, h, U):
         delta = (d[t] + later) * (1 - h[t + 1] ** 2)
         dU = dU + delta.T @ h[t]
         later = d[t] @ U
+    return dU
+
+
+def gradient_piled_up(d, h, U):
+    dU, later = 0, 0
+    for t in range(len(d) - 1, -1, -1):
+        delta = (d[t] + later) * (1 - h[t + 1] ** 2)
+        dU = dU + delta.T @ h[t]
+        later += delta @ U
+    return dU
+
+
+def gradient_without_the_first(d, h, U):
+    dU, later = 0, 0
+    for t in range(len(d) - 1, 0, -1):
+        delta = (d[t] + later) * (1 - h[t + 1] ** 2)
+        dU, later = dU + delta.T @ h[t], delta @ U
     return dU
 
 
@@ -285,6 +310,7 @@ WRONG = {
         (lambda *case: states_by_index(*case)[-1], "last state alone"),
         (lambda x, h0, W, U, b: np.tanh(x @ W.T + h0 @ U.T + b), "begins with h0 again"),
         (lambda x, h0, W, U, b: np.tanh(x @ W + b), "raises ValueError"),
+        (states_kept_too_early, "make the new state first"),
         (states_of_sums, "you hand on z: tanh comes first"),
         (states_W_as_it_is, "W is not transposed"),
         (states_without_transposes, "W and U are not transposed"),
@@ -293,6 +319,8 @@ WRONG = {
     "22.2": [
         (gradient_elman, "Elman left it out"),
         (gradient_of_own_forecasts, "you pass on d alone"),
+        (gradient_piled_up, "not +="),
+        (gradient_without_the_first, "the first step is left out"),
         (gradient_in_place, "changes its first argument in place"),
         (lambda *case: gradient_by_einsum(*case).T, "transposed"),
         (lambda *case: -gradient_by_einsum(*case), "wrong sign"),
@@ -321,6 +349,7 @@ WRONG = {
         (lambda p, tau: reheat_by_logits(np.exp(p), tau), "softmax wants logits"),
         (lambda p, tau: np.log(p) / tau, "take their softmax"),
         (reheat_with_a_little, "must stay impossible"),
+        (lambda p, tau: reheat_by_logits(p + 1e-5, tau), "must stay impossible"),
         (reheat_all_at_once, "its own distribution"),
         (reheat_with_one_maximum, "one maximum for all rows"),
         (lambda p, tau: (lambda q: q / q.sum(1)[:, None])((p / np.max(p)) ** (1 / tau)), "one maximum"),
@@ -335,6 +364,8 @@ WRONG = {
         (lambda prefix: np.full(27, 1 / 27), "same whatever the prefix"),
         (reads_nothing, "same whatever the prefix"),
         (lambda prefix: np.log(blend(prefix)), "Logits?"),
+        (lambda prefix: "a", "gives 'a', it should give 27 probabilities"),
+        (lambda prefix: dict(zip(LETTERS, blend(prefix), strict=True)), "it should give 27 probabilities"),
         (lambda prefix: 2 * blend(prefix), "adds up to 2"),
         (lambda prefix: blend(prefix)[1:], "26 numbers"),
         (lambda prefix: blend(prefix) * (np.nan if not prefix else 1), "nan or inf"),

@@ -26,6 +26,12 @@ def general_of_minidl(s, h, W):
     return [weights @ h, weights]
 
 
+def general_undivided(s, h, W):
+    scores = np.einsum("nth,hk,nsk->nts", s, W, h)
+    parts = np.exp(scores - scores.max(axis=-1)[..., None])
+    return parts @ h, parts
+
+
 def general_with_maximum(along):
     """The general score with one maximum along these axes subtracted."""
 
@@ -73,6 +79,21 @@ def masked_by_adding(low):
     def answer(scores, lengths):
         real = np.arange(scores.shape[2]) < lengths[:, None, None]
         return softmax(scores + np.where(real, 0, low))
+
+    return answer
+
+
+def masked_by_multiples(scores, lengths):
+    padding = np.arange(scores.shape[2])[None, None] >= lengths[:, None, None]
+    return softmax(scores + padding * -np.inf)
+
+
+def masked_by(low):
+    """Not infinity at the padding, but a number."""
+
+    def answer(scores, lengths):
+        padding = np.arange(scores.shape[2]) >= lengths[:, None, None]
+        return softmax(np.where(padding, low, scores))
 
     return answer
 
@@ -298,6 +319,11 @@ WRONG = {
             ),
             "large scores overflow",
         ),
+        (general_undivided, "do not add up to 1"),
+        (
+            lambda s, h, W: (lambda w: (np.matmul(w, np.matmul(h, W)), w))(general_by_loops(s, h, W)[1]),
+            "a mean of W h",
+        ),
         (general_with_maximum(None), "subtracted from all scores of the batch"),
         (general_with_maximum((1, 2)), "subtract each row's own"),
         (general_with_maximum(1), "the maximum is taken along axis 1"),
@@ -310,6 +336,7 @@ WRONG = {
         (lambda a, h, g: np.array([g @ state for state in h]), "dL/da"),
         (lambda a, h, g: a * (h @ g), "takes from all the others"),
         (lambda a, h, g: a * (h @ g) * (1 - a), "its own weight"),
+        (lambda a, h, g: a * (h @ g) - (a @ h) @ g, "the factor a is missing"),
         (lambda a, h, g: -credit_by_jacobian(a, h, g), "wrong sign"),
         (lambda a, h, g: h.T @ a, "shape"),
     ],
@@ -331,6 +358,8 @@ WRONG = {
             "still looked at",
         ),
         *((masked_by_adding(low), "replace the score, do not add to it") for low in (-1e9, -1e30, -1e100)),
+        (masked_by_multiples, "0 times -inf is nan"),
+        *((masked_by(low), "not low enough") for low in (-100, -1000.0, -1e6)),
         *((masked_rows(low), "hide places, axis 2") for low in (-1e9, -np.inf)),
         (lambda scores, lengths: np.nan_to_num(masked_rows(-np.inf)(scores, lengths)), "hide places, axis 2"),
         *((masked_in_place(low), "scores of the caller are overwritten") for low in (-1e9, -np.inf)),
@@ -356,6 +385,10 @@ WRONG = {
         (align_to_the_smallest, "may be the wrong one of several: the step's price must add up"),
         (align_without_borders, "Does the walk step over the border?"),
         (lambda said, right: [*align_forwards(said, right), (None, None)], "says nothing"),
+        (
+            lambda said, right: [(a or "", b or "") for a, b in align_forwards(said, right)],
+            "the pair holds None",
+        ),
         (lambda said, right: len(align_forwards(said, right)), "list of pairs"),
         (lambda said, right: print(said), "is a `return` missing?"),
         (lambda said, right: [(a, b) for a in said for b in right], "appear once"),

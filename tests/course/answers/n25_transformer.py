@@ -47,6 +47,17 @@ def scale_by(divisor):
     return lambda q, k, v, a: softmax(np.where(a, q @ k.transpose(0, 2, 1) / divisor(q, k, v), -1e30)) @ v
 
 
+def attention_naive(shift=lambda s: 0, clip=np.inf):
+    """Right for small scores: e to the power of a score, minus something or with a lid on it."""
+
+    def answer(q, k, v, a):
+        s = np.where(a, np.einsum("ntd,nsd->nts", q, k) / math.sqrt(q.shape[2]), -np.inf)
+        e = np.exp(np.minimum(s, clip) - shift(s))
+        return e / e.sum(axis=-1, keepdims=True) @ v
+
+    return answer
+
+
 def looking_by_loops(lengths, T):
     return [[[j <= i and j < n for j in range(T)] for i in range(T)] for n in lengths]
 
@@ -168,7 +179,7 @@ class Empty(nn.Module):
 
 RIGHT = {
     "25.1": [attention_by_loops, attention_of_minidl, attention_renormalised, attention_with()],
-    "25.2": [looking_by_loops, looking_by_tril],
+    "25.2": [looking_by_loops, looking_by_tril, lambda lengths, T: tensor(looking_by_tril(lengths, T))],
     "25.3": [turned_by_complex_numbers, turned_by_loops],
     "25.4": [step_by_lists, step_with(shift=0)],
     "25.5": [Shifted],
@@ -193,6 +204,10 @@ WRONG = {
             lambda q, k, v, a: softmax(q @ k.swapaxes(1, 2) / q.shape[2] ** 0.5) * a @ v,
             "masked after the softmax",
         ),
+        (attention_naive(), "it overflows"),
+        (attention_naive(lambda s: s.max()), "one maximum for several rows"),
+        (attention_naive(lambda s: s.max(axis=(1, 2), keepdims=True)), "one maximum for several rows"),
+        (attention_naive(clip=500), "nearly all of the weight"),
         (lambda q, k, v, a: q @ k.T @ v, "raises"),
         (lambda q, k, v, a: print(q.shape), "is a `return` missing?"),
     ],
@@ -209,6 +224,17 @@ WRONG = {
         (looking_if(lambda i, j, n: not (j <= i and j < n)), "upside down"),
         (looking_if(lambda i, j, n: n <= j <= i), "hides the real keys"),
         (lambda lengths, T: np.tril(np.ones((T, T), bool)), "shape"),
+        (lambda lengths, T: 1 * looking_by_tril(lengths, T), "as numbers instead of True and False"),
+        (
+            lambda lengths, T: looking_by_tril(lengths, T).astype(float),
+            "as numbers instead of True and False",
+        ),
+        (
+            lambda lengths, T: [
+                [[int(j <= i and j < n) for j in range(T)] for i in range(T)] for n in lengths
+            ],
+            "as numbers instead of True and False",
+        ),
     ],
     "25.3": [
         (turned_halves, "the pairs are i and i + d/2"),

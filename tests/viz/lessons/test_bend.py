@@ -46,6 +46,25 @@ def test_large_sharpness_is_a_step():
     assert np.allclose(steps, [[0, 1], [1, 1], [1, 1], [1, 0]])
 
 
+def labels(values, sharpness=2.0):
+    """The labels of the corners in the hidden space, each with its height in the picture (0 is the top)."""
+    shapes = bend.draw(state(values, sharpness)).shapes
+    texts = [shape for kind, shape in shapes if kind == "text" and shape["size"] == 12 and shape["bold"]]
+    return {text["s"]: text["y"] for text in texts if text["x"] > 352}
+
+
+def test_near_points_share_a_label_however_many_they_are():
+    """Labels of points that lay 0.1 apart were printed over each other: 11 and 01 read as 1101."""
+    assert set(labels({**bend.COPY, "w11": -1.6})) == {"01, 11", "00, 10"}
+    assert set(labels({**bend.COPY, "w11": 0.0, "w22": 0.0})) == {"00, 01, 10, 11"}
+
+
+def test_a_label_stands_on_the_far_side_of_the_line():
+    """The line ran through the label of 01 and 10, which stood below its point as all others do."""
+    height = labels(bend.OR_NAND)
+    assert height["01, 10"] < height["00"] < height["11"]
+
+
 def test_widget_starts_unsolved_and_a_button_solves_it():
     widget = bend.bend_the_space()
     first = widget.svg

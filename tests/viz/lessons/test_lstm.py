@@ -109,6 +109,15 @@ def test_the_pointer_sets_numbers_and_marks(widget):
     assert widget.controls["at"].value == 5 and widget.controls["number"].value == 0.5
 
 
+def test_each_cell_has_its_number_beside_every_gate(widget):
+    words = texts(lstm._draw(widget.state))
+    assert "cell" in words
+    assert [words.count(number) for number in "234"] == 3 * [len(lstm.SHOWN)]
+    widget.state.actor = "one"
+    words = texts(lstm._draw(widget.state))
+    assert "1" in words and "2" not in words
+
+
 def test_reset_restores(widget):
     first = widget.svg
     widget.controls["number"].value = 0.9
