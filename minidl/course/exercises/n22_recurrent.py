@@ -710,7 +710,7 @@ NAMES = Exercise(
     code="from collections import defaultdict\n\n\n"
     + inspect.getsource(followers)
     + "\n\ncounts = followers(training)\n\n\n"
-    + inspect.getsource(next_letter).replace("_counts()", "counts"),
+    + inspect.getsource(next_letter).replace("_counts()", "counts").rstrip(),
 )
 
 EXERCISES = [STATES, GRADIENT, CLIP, REHEAT, NAMES]
