@@ -20,7 +20,7 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from minidl.kernels.cpu.compiling import OPTIONS, compiled, inner, keep
+from minidl.kernels.cpu.compiling import OPTIONS, bounds, compiled, inner, keep
 
 CLAIM, FUNCTION, DATA, N, DONE, FAILED, END = range(7)
 """Places on the board: number of the job << 32 | its parts << 16 | the next part; address of what does a
@@ -153,7 +153,8 @@ def _help(board):
         if part >= parts:
             return count
         if _replace(board, CLAIM, claim, claim + 1):
-            _add(board, FAILED, _do(function, data, n * part // parts, n * (part + 1) // parts))
+            first, last = bounds(n, parts, part)
+            _add(board, FAILED, _do(function, data, first, last))
             _add(board, DONE, 1)
             count += 1
 
