@@ -21,8 +21,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-WORTH_SPLITTING = 2_000_000
-"""Floating-point operations from which a second thread gains more than handing over costs."""
+WORTH_SPLITTING = 4_000_000
+"""Floating-point operations from which a second thread gains more than handing over costs: those of a matrix
+product that takes some 50 us. What is slower than a product counts for as many as take as long."""
 MOST = 8
 """Threads at most, if nobody says otherwise."""
 SPIN = 40_000
@@ -194,7 +195,7 @@ def splitting_all():
 
 
 def ways(n: int, work: float) -> int:
-    """In how many parts to cut range(n): one, if the work is not worth more (floating-point operations)."""
+    """In how many parts to cut range(n): one, if the work is not worth more; see WORTH_SPLITTING."""
     parts = min(n, 1 + int(work / WORTH_SPLITTING))
     if parts > 1:
         parts = min(parts, thread_count())
@@ -205,7 +206,7 @@ def split(n: int, work: float, kernel: Callable, *arguments) -> None:
     """kernel(*arguments, start, stop) until range(n) is covered, in several threads if the work is worth it.
 
     Args:
-        work: floating-point operations altogether.
+        work: floating-point operations altogether; see WORTH_SPLITTING.
         kernel: compiled; parts must not write to the same place.
     """
     parts = ways(n, work)

@@ -17,8 +17,8 @@ from minidl.kernels.cpu import elementary
 from minidl.kernels.cpu.compiling import compiled, inline
 from minidl.kernels.threads import split
 
-MOVE, CURVE = 3, 8
-"""Work a number, by which `split` decides: of moving it, and of a curve."""
+MOVE, CURVE = 15, 110
+"""Work a number, as `split` counts it: of moving it, and of a curve."""
 
 f32, FLOAT32 = np.float32, np.dtype(np.float32)
 ROOT_2_OVER_PI, CUBIC = f32(math.sqrt(2 / math.pi)), f32(0.044715)

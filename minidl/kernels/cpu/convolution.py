@@ -28,6 +28,7 @@ import numpy as np
 
 from minidl.kernels import reference
 from minidl.kernels.cpu import winograd
+from minidl.kernels.cpu.activation import MOVE
 from minidl.kernels.cpu.blocks import add_products, add_up, best_block, filled, from_blocks, multiply, pack
 from minidl.kernels.cpu.compiling import bounds, compiled, inner
 from minidl.kernels.cpu.lanes import (
@@ -377,5 +378,5 @@ def convolution_backward_bias(g):
     places = math.prod(g.shape[2:])
     if g.size:
         flat = np.ascontiguousarray(g).reshape(*g.shape[:2], places)
-        split(g.shape[1], 1.0 * g.size, _bias, flat, total)
+        split(g.shape[1], MOVE * g.size, _bias, flat, total)
     return total

@@ -16,8 +16,8 @@ from minidl.kernels.threads import split
 
 BLOCK = 16
 """Columns that stay together: a cache line of float32."""
-WORK = 3
-"""Work an element, by which `split` decides."""
+TAKE, ADD = 15, 60
+"""Work an element, as `split` counts it."""
 
 
 @compiled
@@ -32,7 +32,7 @@ def take_rows(table, rows):
     """`reference.take_rows`."""
     table, rows = np.require(table, requirements="CW"), np.require(rows, np.int64, "CW")
     out = np.empty((len(rows), table.shape[1]), table.dtype)
-    split(len(rows), WORK * out.size, _take_rows, table, rows, out)
+    split(len(rows), TAKE * out.size, _take_rows, table, rows, out)
     return out
 
 
@@ -49,5 +49,5 @@ def add_rows(rows, g, count):
     """`reference.add_rows`."""
     rows, g = np.require(rows, np.int64, "CW"), np.require(g, requirements="CW")
     out = np.zeros((count, g.shape[1]), g.dtype)
-    split(-(-g.shape[1] // BLOCK), WORK * g.size, _add_rows, rows, g, out)
+    split(-(-g.shape[1] // BLOCK), ADD * g.size, _add_rows, rows, g, out)
     return out

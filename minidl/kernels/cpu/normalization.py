@@ -30,8 +30,8 @@ BLOCK = 1024
 """Numbers, or rows, that are added up in float32."""
 SHORT = 8
 """Numbers in a run from which it is worth a loop of its own."""
-WORK = 6
-"""Work a number, by which `split` decides."""
+WORK = 50
+"""Work a number, as `split` counts it."""
 
 f32, FLOAT32 = np.float32, np.dtype(np.float32)
 REORDERED = {"reassoc", "contract"}

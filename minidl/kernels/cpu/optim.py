@@ -15,8 +15,8 @@ import numpy as np
 from minidl.kernels.cpu.compiling import compiled, inline
 from minidl.kernels.threads import split
 
-WORK = 5
-"""Work an element, by which `split` decides: a second thread gains from 200,000 elements on."""
+WORK = 40
+"""Work an element, as `split` counts it."""
 
 
 @inline

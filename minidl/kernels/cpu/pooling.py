@@ -26,6 +26,10 @@ from minidl.kernels.cpu.simd import WIDTH, largest, largest_of_pairs
 from minidl.kernels.reference.pooling import turned_table
 from minidl.kernels.threads import split
 
+PAIR, TAP, PLACE, SUM = 25, 40, 40, 40
+"""Work, as `split` counts it: a number of a plane of pairs, a number seen through a window, a place of the
+gradient, a product that is added."""
+
 # -- the largest -------------------------------------------------------------------------------------
 
 
@@ -106,11 +110,11 @@ def max_pool(x, tables):
     if _are_pairs(size, tables):
         rows = np.ascontiguousarray(tables[0] * size[1])
         given = (planes, rows, out[1], values, index)
-        pool, work = _max_pool_of_pairs, planes.size
+        pool, work = _max_pool_of_pairs, PAIR * planes.size
     else:
         shapes, places = tuple(t.shape for t in tables), [t.astype(np.int64).tobytes() for t in tables]
         given = (planes, _joined(size, shapes, *places), values, index)
-        pool, work = _max_pool, 2 * values.size * len(given[1])
+        pool, work = _max_pool, TAP * values.size * len(given[1])
     split(len(planes), work, pool, *given)
     return values.reshape(*batch, *out), index.reshape(*batch, *out)
 
@@ -121,7 +125,7 @@ def max_pool_backward(g, index, size):
     dx = np.empty((*batch, *size), g.dtype)
     flat = [np.ascontiguousarray(a).reshape(math.prod(batch), math.prod(out)) for a in (g, index)]
     planes = dx.reshape(math.prod(batch), math.prod(size))
-    split(len(planes), 2.0 * dx.size, _max_pool_backward, *flat, planes)
+    split(len(planes), PLACE * dx.size, _max_pool_backward, *flat, planes)
     return dx
 
 
@@ -129,36 +133,36 @@ def max_pool_backward(g, index, size):
 
 
 @inner
-def _gather_rows(plane, places, weights, total):
-    """total[i] = sum over k of weights[k, i] plane[places[k, i]], row by row; the last column stays 0."""
-    height, width = plane.shape
+def _gather_rows(planes, n, places, weights, total):
+    """total[i] = sum over k of weights[k, i] planes[n, places[k, i]], row by row; the last column stays 0."""
+    height, width = planes.shape[1:]
     for i in range(places.shape[1]):
         for c in range(width):
             total[i, c] = 0
         for k in range(places.shape[0]):
             if places[k, i] < height:
-                row, weight = plane[places[k, i]], weights[k, i]
                 for c in range(width):
-                    total[i, c] += weight * row[c]
+                    total[i, c] += weights[k, i] * planes[n, places[k, i], c]
 
 
 @inner
-def _gather_columns(rows, places, weights, total):
-    """total[r, i] = sum over k of weights[k, i] rows[r, places[k, i]]."""
-    for r in range(total.shape[0]):
-        for i in range(total.shape[1]):
+def _gather_columns(rows, places, weights, totals, n):
+    """totals[n, r, i] = sum over k of weights[k, i] rows[r, places[k, i]]."""
+    for r in range(totals.shape[1]):
+        for i in range(totals.shape[2]):
             value = weights[0, i] * rows[r, places[0, i]]
             for k in range(1, places.shape[0]):
                 value += weights[k, i] * rows[r, places[k, i]]
-            total[r, i] = value
+            totals[n, r, i] = value
 
 
 @compiled
 def _resample(planes, vertical, row_weights, horizontal, column_weights, out, start, stop):
+    """A view of each plane would be counted, by all threads at one place, and each wait for the other."""
     rows = np.zeros((vertical.shape[1], planes.shape[2] + 1), planes.dtype)
     for n in range(start, stop):
-        _gather_rows(planes[n], vertical, row_weights, rows)
-        _gather_columns(rows, horizontal, column_weights, out[n])
+        _gather_rows(planes, n, vertical, row_weights, rows)
+        _gather_columns(rows, horizontal, column_weights, out, n)
 
 
 @functools.lru_cache(256)
@@ -187,7 +191,7 @@ def _resampled(x, tables, out, backward):
     y = np.empty((*batch, *out), x.dtype)
     planes = np.ascontiguousarray(x).reshape(math.prod(batch), -1, sizes[-1])
     target = y.reshape(len(planes), -1, out[-1])
-    work = 2.0 * (y.size * len(arrays[2]) + y.size // out[-1] * sizes[-1] * len(arrays[0]))
+    work = SUM * (y.size * len(arrays[2]) + y.size // out[-1] * sizes[-1] * len(arrays[0]))
     split(len(planes), work, _resample, planes, *arrays, target)
     return y
 
