@@ -1,8 +1,11 @@
 """Fixtures: one private JupyterLab on a copy of the course, one Chromium, a fresh page for each test."""
 
+import subprocess
+import sys
+
 import pytest
 
-from .lab import Lab, Server, find_chromium
+from .lab import ROOT, Lab, Server, find_chromium
 
 FLAGS = (  # a quiet browser: no sandbox (containers), no GPU, no traffic of its own
     *("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"),
@@ -11,7 +14,13 @@ FLAGS = (  # a quiet browser: no sandbox (containers), no GPU, no traffic of its
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory):
+def warm():
+    """The kernels are compiled where the notebooks of the tests find them, and servers copy them."""
+    subprocess.run([sys.executable, "-m", "minidl", "warm"], cwd=ROOT, check=True, capture_output=True)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory, warm):
     server = Server(tmp_path_factory.mktemp("jupyterlab"))
     try:
         server.wait_until_up()

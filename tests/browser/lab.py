@@ -13,6 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PLAY_SECONDS = 2
+POLL = 50  # ms between two looks at whether a picture rests: each look takes time from the page
 CONTROLS = {  # kind -> where ipywidgets draws it
     "slider": ".noUi-handle",
     "dropdown": ".widget-dropdown select",
@@ -36,8 +37,8 @@ class Server:
     def __init__(self, folder: Path):
         self.port, self.token = free_port(), secrets.token_hex(16)
         self.log = folder / "server.log"
-        for part in ("minidl", "notebooks"):
-            without = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints")
+        for part in ("minidl", "notebooks"):  # with what is compiled
+            without = shutil.ignore_patterns(".ipynb_checkpoints")
             shutil.copytree(ROOT / part, folder / "course" / part, ignore=without)
         command = [
             sys.executable,
@@ -124,7 +125,7 @@ class Lab:
         if kind == "error":
             self.console.append(text)
 
-    def open(self, path: str, theme: str = "JupyterLab Light") -> None:
+    def open(self, path: str) -> None:
         """Open a notebook, wait for its kernel. Errors of widget callbacks are caught from here on."""
         workspace = secrets.token_hex(4)  # a fresh one: no tab of an earlier test comes back
         self.page.goto(self.server.url(f"lab/workspaces/{workspace}/tree/{path}"))
@@ -134,10 +135,17 @@ class Lab:
         assert self.page.locator(".jp-Dialog").all_inner_texts() == [], "JupyterLab asks a question"
         self.page.evaluate(CATCH_CALLBACK_ERRORS)
         self.page.evaluate(INSTALL_PROBE)
-        self.page.evaluate("theme => jupyterapp.commands.execute('apputils:change-theme', {theme})", theme)
         self.page.evaluate(
             "jupyterapp.commands.execute('application:toggle-left-area')"
         )  # room for the notebook
+
+    def change_theme(self, theme: str) -> None:
+        """Light or Dark; it is there when this returns."""
+        name = f"JupyterLab {theme}"
+        command = "theme => jupyterapp.commands.execute('apputils:change-theme', {theme})"
+        self.page.evaluate(command, name)
+        self.page.wait_for_function("name => document.body.dataset.jpThemeName === name", arg=name)
+        self.page.locator("#jupyterlab-splash").wait_for(state="detached")
 
     def run_all(self, restart: bool = False, timeout: float = 300) -> None:
         """Run all cells, after a restart of the kernel if asked, until the last one's output is there."""
@@ -248,16 +256,14 @@ class Control:
         getattr(self, f"_move_{self.kind}")()
         return {"kind": self.kind, "label": self.label, **self._settle()}
 
-    def _settle(self, patience: float = 1500, quiet: float = 300, timeout: float = 8000) -> dict:
-        """Wait `patience` ms for a new picture, then for `quiet` ms without another, at most `timeout`."""
-        self.page.wait_for_function("times => probe.rested(...times)", arg=[patience, quiet, timeout])
+    def _settle(self, timeout: float = 8000) -> dict:
+        """Wait until the picture rests, or until the kernel has answered and none came; `timeout` in ms."""
+        self.page.wait_for_function("timeout => probe.rested(timeout)", arg=timeout, polling=POLL)
         return self.page.evaluate("probe.report()")
 
     def _move_slider(self) -> None:
-        value = self.element.get_attribute("aria-valuetext")
-        self.element.press("ArrowRight")
-        if self.element.get_attribute("aria-valuetext") == value:  # it stood at its end
-            self.element.press("ArrowLeft")
+        now, end = map(self.element.get_attribute, ("aria-valuenow", "aria-valuemax"))
+        self.element.press("ArrowLeft" if float(now) >= float(end) else "ArrowRight")
 
     def _move_dropdown(self) -> None:
         index, count = self.element.evaluate("list => [list.selectedIndex, list.options.length]")
@@ -313,7 +319,7 @@ CATCH_CALLBACK_ERRORS = """() => {
   });
 }"""
 
-# Looks at a widget's pictures once a frame of the browser, and at the first event that moved a control.
+# Looks at a widget's pictures once a frame in which its page has changed, and at the event that moved it.
 INSTALL_PROBE = """() => {
   const content = e => e.tagName === 'CANVAS' ? e.toDataURL() : e.tagName === 'IMG' ? e.src : e.outerHTML;
   const look = box => {
@@ -322,12 +328,20 @@ INSTALL_PROBE = """() => {
     return seen.map(content).join();
   };
   const probe = window.probe = {
+    touched: false,
     watch(box) {
-      Object.assign(probe, {box, seen: look(box), since: null, changes: [], began: performance.now()});
+      probe.observer?.disconnect();
+      probe.observer = new MutationObserver(() => { probe.touched = true; });
+      probe.observer.observe(box, {subtree: true, childList: true, attributes: true, characterData: true});
+      const painted = box.querySelector('canvas') !== null;  // an observer does not see what is painted
+      Object.assign(probe, {box, painted, touched: false, seen: look(box)});
+      Object.assign(probe, {since: null, heard: null, changes: [], began: performance.now()});
     },
-    rested(patience, quiet, timeout) {
-      const now = performance.now(), waited = now - probe.began, last = probe.changes.at(-1);
-      return waited > timeout || (last ? now - last > quiet : waited > patience);
+    rested(timeout) {
+      const silence = since => performance.now() - since;
+      if (silence(probe.began) > timeout) return true;
+      if (probe.changes.length) return silence(probe.changes.at(-1)) > 200;
+      return probe.heard === null ? silence(probe.began) > 1500 : silence(probe.heard) > 700;
     },
     report() {
       const {changes, since} = probe, span = changes.at(-1) - changes[0];
@@ -339,13 +353,17 @@ INSTALL_PROBE = """() => {
     },
   };
   const tick = () => {
-    if (probe.box) {
+    if (probe.touched || probe.painted) {
       const seen = look(probe.box);
+      probe.touched = false;
       if (seen !== probe.seen) { probe.seen = seen; probe.changes.push(performance.now()); }
     }
     requestAnimationFrame(tick);
   };
   requestAnimationFrame(tick);
+  jupyterapp.shell.currentWidget.sessionContext.iopubMessage.connect(() => {
+    probe.heard = performance.now();
+  });
   for (const kind of ['keydown', 'pointerdown', 'change'])
     document.addEventListener(kind, event => { probe.since ??= event.timeStamp; }, true);
 }"""

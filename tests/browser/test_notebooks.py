@@ -1,5 +1,6 @@
-"""Every notebook in a real browser: runs, shows no error, and each widget answers its controls."""
+"""Every notebook in a real browser: runs, shows no error, is legible; each widget answers its controls."""
 
+import re
 import time
 from statistics import median, quantiles
 
@@ -23,6 +24,8 @@ def test_runs_and_its_widgets_answer(lab, notebook, record_property):
     seconds = time.perf_counter() - start
     assert lab.errors() == []
     assert lab.missing_alternatives() == []
+    for theme in ("Dark", "Light"):
+        assert contrast_of_pictures(lab, theme) > 4.5, theme  # WCAG 2.1, level AA
     widgets = lab.widgets()
     assert widgets, "every notebook has a widget"
     moves = [move for widget in widgets for move in move_everything(lab, widget)]
@@ -58,3 +61,24 @@ def summary(moves: list[dict]) -> str:
     if rates:
         text += f", plays at {min(rates):.0f} frames/s"
     return text
+
+
+def contrast_of_pictures(lab: Lab, theme: str) -> float:
+    """The least contrast of a live picture's ink with the page."""
+    lab.change_theme(theme)
+    paper = lab.colors(".jp-Notebook", "background-color")[0]
+    inks = lab.colors(".jupyter-widgets svg[role=img]", "color")
+    assert inks, "no live picture"
+    return min(contrast(ink, paper) for ink in inks)
+
+
+def contrast(one: str, other: str) -> float:
+    """Contrast ratio of two CSS colours by WCAG 2.1's definition: 1 (equal) to 21 (black on white)."""
+    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def luminance(color: str) -> float:
+    channels = [int(c) / 255 for c in re.findall(r"\d+", color)[:3]]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
