@@ -92,7 +92,7 @@ def _products(a, a_row, packed, table, steps, sums, rows):
                     _one(x, a_row, 1, w, vs, ks, y, row, vs, start, k)
 
 
-# -- one sequence, one step ------------------------------------------------------------------------
+# -- one step, of one sequence (an LSTM's of all) ---------------------------------------------------
 #
 # s: sums (blocks * H). h, c: states, updated. kept: what the backward needs, of which row r is of this step;
 # it has an array for each kind of number, so that each is written to memory in one long run. da: gradient of
@@ -146,29 +146,40 @@ def _rnn_cell_backward(g, dh, kept, r, da, relu):
 
 
 @inner(fastmath={"contract"})
-def _lstm_cell(s, h, c, kept, r):
-    n = len(h)
-    si, sf, sg, so = s[:n], s[n : 2 * n], s[2 * n : 3 * n], s[3 * n : 4 * n]
-    ki, kf, kg, ko, before, tanh_c = kept[0, r], kept[1, r], kept[2, r], kept[3, r], kept[4, r], kept[5, r]
-    for j in range(n):
-        i, f, g, o = sigmoid(si[j]), sigmoid(sf[j]), tanh(sg[j]), sigmoid(so[j])
-        ki[j], kf[j], kg[j], ko[j], before[j] = i, f, g, o, c[j]
-        c[j] = f * c[j] + i * g
-        tanh_c[j] = tanh(c[j])
-        h[j] = o * tanh_c[j]
+def _bend(x):
+    """x becomes tanh x. One long loop: the compiler makes vectors of short ones only where it pays."""
+    for j in range(len(x)):
+        x[j] = tanh(x[j])
+
+
+@inner(fastmath={"contract"})
+def _lstm_cells(s, h, c, kept, r):
+    """All sequences of a step, the first of which is row r. The sums of i, f, o are halved: `_halved`."""
+    rows, n = h.shape
+    _bend(s.reshape(-1))
+    for k in range(rows):
+        for j in range(n):
+            i, f, g = f32(0.5) * s[k, j] + f32(0.5), f32(0.5) * s[k, n + j] + f32(0.5), s[k, 2 * n + j]
+            kept[0, r + k, j], kept[1, r + k, j], kept[2, r + k, j], kept[4, r + k, j] = i, f, g, c[k, j]
+            c[k, j] = f * c[k, j] + i * g
+            h[k, j] = c[k, j]
+    _bend(h.reshape(-1))
+    for k in range(rows):
+        for j in range(n):
+            o = f32(0.5) * s[k, 3 * n + j] + f32(0.5)
+            kept[3, r + k, j], kept[5, r + k, j] = o, h[k, j]
+            h[k, j] *= o
 
 
 @inner(fastmath={"contract"})
 def _lstm_cell_backward(g, dh, dc, kept, r, da):
     n = len(dh)
-    ki, kf, kg, ko, before, tanh_c = kept[0, r], kept[1, r], kept[2, r], kept[3, r], kept[4, r], kept[5, r]
-    di, df, dg, do = da[:n], da[n : 2 * n], da[2 * n : 3 * n], da[3 * n :]
     for j in range(n):
-        i, f, u, o, t = ki[j], kf[j], kg[j], ko[j], tanh_c[j]
+        i, f, u, o, t = kept[0, r, j], kept[1, r, j], kept[2, r, j], kept[3, r, j], kept[5, r, j]
         d = dh[j] + g[j]
         d_c = dc[j] + d * o * (1 - t * t)
-        di[j], df[j] = d_c * u * i * (1 - i), d_c * before[j] * f * (1 - f)
-        dg[j], do[j] = d_c * i * (1 - u * u), d * t * o * (1 - o)
+        da[j], da[n + j] = d_c * u * i * (1 - i), d_c * kept[4, r, j] * f * (1 - f)
+        da[2 * n + j], da[3 * n + j] = d_c * i * (1 - u * u), d * t * o * (1 - o)
         dc[j], dh[j] = d_c * f, 0
 
 
@@ -208,7 +219,7 @@ def _forward(kind, x, h, c, packed, table, steps, starts, sizes, a, kept, out, s
     inputs, width, row = x.shape[1], h.shape[1], a.shape[1]
     sums = np.empty((last - first + ROWS, table[-1, 3] + table[-1, 4] + WIDTH), np.float32)
     for t in range(len(sizes)):
-        n, r0 = min(last, sizes[t]) - first, starts[t] + first
+        n, r0 = max(0, min(last, sizes[t]) - first), starts[t] + first
         for i in range(n):
             now, xi, hi = a[r0 + i], x[r0 + i], h[first + i]
             now[0] = now[-1] = 1
@@ -217,13 +228,13 @@ def _forward(kind, x, h, c, packed, table, steps, starts, sizes, a, kept, out, s
             for j in range(width):
                 now[1 + inputs + j] = hi[j]
         _products(a.ctypes.data + 4 * r0 * row, row, packed, table, steps, sums, n)
+        if kind == LSTM:
+            _lstm_cells(sums[:n], h[first : first + n], c[first : first + n], kept, r0)
         for i in range(n):
             s, hi = sums[i], h[first + i]
-            if kind == LSTM:
-                _lstm_cell(s, hi, c[first + i], kept, r0 + i)
-            elif kind == GRU:
+            if kind == GRU:
                 _gru_cell(s, hi, kept, r0 + i)
-            else:
+            elif kind != LSTM:
                 _rnn_cell(s, hi, kept, r0 + i, kind == RELU)
             for j in range(width):
                 out[r0 + i, j] = hi[j]
@@ -368,6 +379,15 @@ def _all_at_once(w_ih, w_hh, b_ih, b_hh):
     return [(np.concatenate([_bias(b_ih, w_ih) + _bias(b_hh, w_hh), w_ih, w_hh], axis=1), 0, 0)]
 
 
+def _halved(w):
+    """An LSTM's weights (4H, K), halved but for those of g: sigmoid(x) = (1 + tanh(x / 2)) / 2, so that all
+    blocks need the same tanh. No bit is lost by it."""
+    n = len(w) // 4
+    w[: 2 * n] *= 0.5
+    w[3 * n :] *= 0.5
+    return w
+
+
 def rnn_sequence(x, h0, w_ih, w_hh, b_ih, b_hh, batch_sizes, reverse=False, relu=False):
     """`reference.rnn_sequence`."""
     weights = (w_ih, w_hh, b_ih, b_hh)
@@ -392,7 +412,8 @@ def lstm_sequence(x, h0, c0, w_ih, w_hh, b_ih, b_hh, w_hr, batch_sizes, reverse=
     weights = (w_ih, w_hh, b_ih, b_hh)
     if not _suits(x) or w_hr is not None:
         return reference.lstm_sequence(x, h0, c0, *weights, w_hr, batch_sizes, reverse)
-    return _run(LSTM, x, h0, c0, w_ih, w_hh, _all_at_once(*weights), batch_sizes, reverse)
+    [(w, *places)] = _all_at_once(*weights)
+    return _run(LSTM, x, h0, c0, w_ih, w_hh, [(_halved(w), *places)], batch_sizes, reverse)
 
 
 def lstm_sequence_backward(g, dh, dc, saved, batch_sizes, reverse=False, input_gradient=True):
