@@ -1,11 +1,10 @@
 """Fixtures: one private JupyterLab on a copy of the course, one Chromium, a fresh page for each test."""
 
-import subprocess
-import sys
-
 import pytest
 
-from .lab import ROOT, Lab, Server, find_chromium
+from minidl.__main__ import warm_up
+
+from .lab import Lab, Server, find_chromium
 
 FLAGS = (  # a quiet browser: no sandbox (containers), no GPU, no traffic of its own
     *("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"),
@@ -16,7 +15,7 @@ FLAGS = (  # a quiet browser: no sandbox (containers), no GPU, no traffic of its
 @pytest.fixture(scope="session")
 def warm():
     """The kernels are compiled where the notebooks of the tests find them, and servers copy them."""
-    subprocess.run([sys.executable, "-m", "minidl", "warm"], cwd=ROOT, check=True, capture_output=True)
+    warm_up()
 
 
 @pytest.fixture(scope="session")

@@ -37,8 +37,8 @@ class Server:
     def __init__(self, folder: Path):
         self.port, self.token = free_port(), secrets.token_hex(16)
         self.log = folder / "server.log"
-        for part in ("minidl", "notebooks"):  # with what is compiled
-            without = shutil.ignore_patterns(".ipynb_checkpoints")
+        for part in ("minidl", "notebooks"):  # with what is compiled, not with what is being written
+            without = shutil.ignore_patterns(".ipynb_checkpoints", "*.tmp.*", "*.pyc.*")
             shutil.copytree(ROOT / part, folder / "course" / part, ignore=without)
         command = [
             sys.executable,
@@ -256,9 +256,10 @@ class Control:
         getattr(self, f"_move_{self.kind}")()
         return {"kind": self.kind, "label": self.label, **self._settle()}
 
-    def _settle(self, timeout: float = 8000) -> dict:
-        """Wait until the picture rests, or until the kernel has answered and none came; `timeout` in ms."""
-        self.page.wait_for_function("timeout => probe.rested(timeout)", arg=timeout, polling=POLL)
+    def _settle(self, patience: float = 1500, quiet: float = 300, timeout: float = 8000) -> dict:
+        """Wait `patience` ms for a new picture, then for `quiet` ms without another, at most `timeout`."""
+        rested, times = "times => probe.rested(...times)", [patience, quiet, timeout]
+        self.page.wait_for_function(rested, arg=times, polling=POLL)
         return self.page.evaluate("probe.report()")
 
     def _move_slider(self) -> None:
@@ -335,13 +336,11 @@ INSTALL_PROBE = """() => {
       probe.observer.observe(box, {subtree: true, childList: true, attributes: true, characterData: true});
       const painted = box.querySelector('canvas') !== null;  // an observer does not see what is painted
       Object.assign(probe, {box, painted, touched: false, seen: look(box)});
-      Object.assign(probe, {since: null, heard: null, changes: [], began: performance.now()});
+      Object.assign(probe, {since: null, changes: [], began: performance.now()});
     },
-    rested(timeout) {
-      const silence = since => performance.now() - since;
-      if (silence(probe.began) > timeout) return true;
-      if (probe.changes.length) return silence(probe.changes.at(-1)) > 200;
-      return probe.heard === null ? silence(probe.began) > 1500 : silence(probe.heard) > 700;
+    rested(patience, quiet, timeout) {
+      const now = performance.now(), waited = now - probe.began, last = probe.changes.at(-1);
+      return waited > timeout || (last ? now - last > quiet : waited > patience);
     },
     report() {
       const {changes, since} = probe, span = changes.at(-1) - changes[0];
@@ -361,9 +360,6 @@ INSTALL_PROBE = """() => {
     requestAnimationFrame(tick);
   };
   requestAnimationFrame(tick);
-  jupyterapp.shell.currentWidget.sessionContext.iopubMessage.connect(() => {
-    probe.heard = performance.now();
-  });
   for (const kind of ['keydown', 'pointerdown', 'change'])
     document.addEventListener(kind, event => { probe.since ??= event.timeStamp; }, true);
 }"""

@@ -26,9 +26,8 @@ from minidl.kernels.cpu.simd import WIDTH, largest, largest_of_pairs
 from minidl.kernels.reference.pooling import turned_table
 from minidl.kernels.threads import split
 
-PAIR, TAP, PLACE, SUM = 25, 40, 40, 40
-"""Work, as `split` counts it: a number of a plane of pairs, a number seen through a window, a place of the
-gradient, a product that is added."""
+PAIR, TAP = 25, 40
+"""Work, as `split` counts it: of a number in a plane of pairs, and of one that is found by a table."""
 
 # -- the largest -------------------------------------------------------------------------------------
 
@@ -125,7 +124,7 @@ def max_pool_backward(g, index, size):
     dx = np.empty((*batch, *size), g.dtype)
     flat = [np.ascontiguousarray(a).reshape(math.prod(batch), math.prod(out)) for a in (g, index)]
     planes = dx.reshape(math.prod(batch), math.prod(size))
-    split(len(planes), PLACE * dx.size, _max_pool_backward, *flat, planes)
+    split(len(planes), TAP * dx.size, _max_pool_backward, *flat, planes)
     return dx
 
 
@@ -191,7 +190,7 @@ def _resampled(x, tables, out, backward):
     y = np.empty((*batch, *out), x.dtype)
     planes = np.ascontiguousarray(x).reshape(math.prod(batch), -1, sizes[-1])
     target = y.reshape(len(planes), -1, out[-1])
-    work = SUM * (y.size * len(arrays[2]) + y.size // out[-1] * sizes[-1] * len(arrays[0]))
+    work = TAP * (y.size * len(arrays[2]) + y.size // out[-1] * sizes[-1] * len(arrays[0]))
     split(len(planes), work, _resample, planes, *arrays, target)
     return y
 

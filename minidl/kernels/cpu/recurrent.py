@@ -124,9 +124,15 @@ def tanh(x):
 
 
 @inline
+def _share(t):
+    """sigmoid(x) of t = tanh(x / 2)."""
+    return f32(0.5) * t + f32(0.5)
+
+
+@inline
 def sigmoid(x):
     """As in the reference: one tanh serves all blocks."""
-    return f32(0.5) * tanh(f32(0.5) * x) + f32(0.5)
+    return _share(tanh(f32(0.5) * x))
 
 
 @inner(fastmath={"contract"})
@@ -154,19 +160,19 @@ def _bend(x):
 
 @inner(fastmath={"contract"})
 def _lstm_cells(s, h, c, kept, r):
-    """All sequences of a step, the first of which is row r. The sums of i, f, o are halved: `_halved`."""
+    """All sequences of a step, the first of which is row r. The sums of i, f, o are halved: `_halve`."""
     rows, n = h.shape
     _bend(s.reshape(-1))
     for k in range(rows):
         for j in range(n):
-            i, f, g = f32(0.5) * s[k, j] + f32(0.5), f32(0.5) * s[k, n + j] + f32(0.5), s[k, 2 * n + j]
+            i, f, g = _share(s[k, j]), _share(s[k, n + j]), s[k, 2 * n + j]
             kept[0, r + k, j], kept[1, r + k, j], kept[2, r + k, j], kept[4, r + k, j] = i, f, g, c[k, j]
             c[k, j] = f * c[k, j] + i * g
             h[k, j] = c[k, j]
     _bend(h.reshape(-1))
     for k in range(rows):
         for j in range(n):
-            o = f32(0.5) * s[k, 3 * n + j] + f32(0.5)
+            o = _share(s[k, 3 * n + j])
             kept[3, r + k, j], kept[5, r + k, j] = o, h[k, j]
             h[k, j] *= o
 
@@ -379,13 +385,12 @@ def _all_at_once(w_ih, w_hh, b_ih, b_hh):
     return [(np.concatenate([_bias(b_ih, w_ih) + _bias(b_hh, w_hh), w_ih, w_hh], axis=1), 0, 0)]
 
 
-def _halved(w):
-    """An LSTM's weights (4H, K), halved but for those of g: sigmoid(x) = (1 + tanh(x / 2)) / 2, so that all
-    blocks need the same tanh. No bit is lost by it."""
+def _halve(w):
+    """Halve an LSTM's weights (4H, K) in place, but for those of g: sigmoid(x) = (1 + tanh(x / 2)) / 2, so
+    that all blocks need the same tanh. No bit is lost by it."""
     n = len(w) // 4
     w[: 2 * n] *= 0.5
     w[3 * n :] *= 0.5
-    return w
 
 
 def rnn_sequence(x, h0, w_ih, w_hh, b_ih, b_hh, batch_sizes, reverse=False, relu=False):
@@ -412,8 +417,9 @@ def lstm_sequence(x, h0, c0, w_ih, w_hh, b_ih, b_hh, w_hr, batch_sizes, reverse=
     weights = (w_ih, w_hh, b_ih, b_hh)
     if not _suits(x) or w_hr is not None:
         return reference.lstm_sequence(x, h0, c0, *weights, w_hr, batch_sizes, reverse)
-    [(w, *places)] = _all_at_once(*weights)
-    return _run(LSTM, x, h0, c0, w_ih, w_hh, [(_halved(w), *places)], batch_sizes, reverse)
+    parts = _all_at_once(*weights)
+    _halve(parts[0][0])
+    return _run(LSTM, x, h0, c0, w_ih, w_hh, parts, batch_sizes, reverse)
 
 
 def lstm_sequence_backward(g, dh, dc, saved, batch_sizes, reverse=False, input_gradient=True):
