@@ -4,7 +4,7 @@ import pytest
 
 from minidl.__main__ import warm_up
 
-from .lab import Lab, Server, find_chromium
+from .lab import Lab, Server, find_chromium, missing
 
 FLAGS = (  # a quiet browser: no sandbox (containers), no GPU, no traffic of its own
     *("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"),
@@ -30,14 +30,12 @@ def server(tmp_path_factory, warm):
 
 @pytest.fixture(scope="session")
 def browser():
-    executable = find_chromium()
-    if executable is None:
-        pytest.skip(
-            "no Chromium found: install one (apt-get install chromium) or set MINIDL_CHROMIUM to its path"
-        )
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as driver:
-        chromium = driver.chromium.launch(executable_path=executable, headless=True, args=FLAGS)
+    if missing():
+        pytest.skip(missing())
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        chromium = driver.chromium.launch(executable_path=find_chromium(), headless=True, args=FLAGS)
         yield chromium
         chromium.close()
 

@@ -1,5 +1,6 @@
 """JupyterLab in a real Chromium, as a learner meets it: a private server, a notebook page, its widgets."""
 
+import importlib.util
 import os
 import secrets
 import shutil
@@ -29,6 +30,13 @@ def find_chromium() -> str | None:
     """Path of an installed Chromium: the environment's MINIDL_CHROMIUM first, then the usual names."""
     names = (os.environ.get("MINIDL_CHROMIUM"), "chromium", "chromium-browser", "google-chrome")
     return next((path for name in names if name and (path := shutil.which(name))), None)
+
+
+def missing() -> str:
+    """What these tests need and this machine lacks, and how to get it; "" if nothing."""
+    if find_chromium() is None:
+        return "no Chromium found: install one (apt-get install chromium) or set MINIDL_CHROMIUM to its path"
+    return "" if importlib.util.find_spec("playwright") else "no Playwright: pip install playwright"
 
 
 class Server:

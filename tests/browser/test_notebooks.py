@@ -1,10 +1,15 @@
-"""Every notebook in a real browser: runs, shows no error, is legible; each widget answers its controls."""
+"""Every notebook in a real browser: runs to its stored outputs, is legible; each widget answers its controls.
+
+So nbval need not run a notebook again that is tested here (`tests/conftest.py`): its comparison is used.
+"""
 
 import re
 import time
 from statistics import median, quantiles
 
 import pytest
+from nbformat import from_dict
+from nbval.plugin import IPyNbFile, coalesce_streams
 
 from .lab import ROOT, Lab, Widget
 
@@ -17,12 +22,14 @@ PRESSES = 5  # of each slider that changes a picture, to measure how soon
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS)
-def test_runs_and_its_widgets_answer(lab, notebook, record_property):
+def test_runs_and_its_widgets_answer(lab, notebook, request, record_property):
     lab.open(notebook)
     start = time.perf_counter()
     lab.run_all()
     seconds = time.perf_counter() - start
     assert lab.errors() == []
+    stored = IPyNbFile.from_parent(request.session, path=ROOT / notebook)
+    assert not (found := differences(stored, lab)), found
     assert lab.missing_alternatives() == []
     for theme in ("Dark", "Light"):
         assert contrast_of_pictures(lab, theme) > 4.5, theme  # WCAG 2.1, level AA
@@ -32,6 +39,17 @@ def test_runs_and_its_widgets_answer(lab, notebook, record_property):
     record_property(
         "measured", f"{notebook}: runs in {seconds:.0f} s, {len(widgets)} widgets{summary(moves)}"
     )
+
+
+def differences(stored: IPyNbFile, lab: Lab) -> str:
+    """What nbval says about outputs in the page that are not those of the file."""
+    found = ""
+    ran = (cell["outputs"] for cell in lab.cells() if cell["cell_type"] == "code")
+    for cell, outputs in zip(stored.collect(), ran, strict=True):
+        outputs = coalesce_streams([from_dict(output) for output in outputs])
+        if cell.options["check"] and not cell.compare_outputs(outputs, coalesce_streams(cell.cell.outputs)):
+            found += "\n".join([cell.name, *cell.comparison_traceback, ""])
+    return found
 
 
 def move_everything(lab: Lab, widget: Widget) -> list[dict]:
