@@ -3,6 +3,7 @@
 import os
 
 import hypothesis
+from xdist.scheduler import LoadFileScheduling
 
 from .browser.lab import ROOT, missing
 
@@ -13,6 +14,18 @@ if (
     "PYTEST_XDIST_WORKER" in os.environ
 ):  # two tests at once: BLAS threads that wait for each other cost tenfold
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
+class Pieces(LoadFileScheduling):
+    """Work for the two workers: file by file, and of the browser's tests, which take minutes, one by one."""
+
+    def _split_scope(self, nodeid):
+        return nodeid if nodeid.startswith("tests/browser/") else super()._split_scope(nodeid)
+
+
+def pytest_xdist_make_scheduler(config, log):
+    """With `--dist=loadfile`, as in pyproject.toml."""
+    return Pieces(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 def pytest_collection_modifyitems(config, items):
