@@ -19,7 +19,7 @@ CONTROLS = {  # kind -> where ipywidgets draws it
     "slider": ".noUi-handle",
     "dropdown": ".widget-dropdown select",
     "checkbox": ".widget-checkbox input",
-    "radio": ".widget-radio input",
+    "radio": ".widget-radio-box",
     "text": ".widget-text input, .widget-textarea textarea",
     "picture": "[role=application], canvas",
     "button": "button.jupyter-button:not([title='Close'])",
@@ -282,7 +282,7 @@ class Control:
         self.element.press("Space")
 
     def _move_radio(self) -> None:
-        self.element.check()
+        self.element.locator("input:not(:checked)").last.check()
 
     def _move_text(self) -> None:
         self.element.press("End")
