@@ -1,8 +1,9 @@
-"""What every test shares: measured figures are printed at the end of the run, never asserted tightly."""
+"""What all tests share: who runs what; measured figures are printed at the end, never asserted tightly."""
 
 import os
 
 import hypothesis
+import pytest
 from xdist.scheduler import LoadFileScheduling
 
 from .browser.lab import ROOT, missing
@@ -10,9 +11,7 @@ from .browser.lab import ROOT, missing
 hypothesis.settings.register_profile("patient", deadline=None)  # a busy machine is no failure
 hypothesis.settings.load_profile("patient")
 
-if (
-    "PYTEST_XDIST_WORKER" in os.environ
-):  # two tests at once: BLAS threads that wait for each other cost tenfold
+if "PYTEST_XDIST_WORKER" in os.environ:  # two at once: BLAS threads that wait for each other cost tenfold
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
@@ -28,10 +27,11 @@ def pytest_xdist_make_scheduler(config, log):
     return Pieces(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
+@pytest.hookimpl(trylast=True)  # what -k leaves out is not run in the browser
 def pytest_collection_modifyitems(config, items):
     """A notebook is run once: by a browser's test, which compares outputs as nbval does, or by nbval."""
-    params = [item.callspec.params for item in items if hasattr(item, "callspec")]
-    in_browser = {ROOT / of["notebook"] for of in params if "notebook" in of and not missing()}
+    params = [] if missing() else [item.callspec.params for item in items if hasattr(item, "callspec")]
+    in_browser = {ROOT / of["notebook"] for of in params if "notebook" in of}
     config.hook.pytest_deselected(items=[item for item in items if item.path in in_browser])
     items[:] = [item for item in items if item.path not in in_browser]
 

@@ -116,6 +116,8 @@ def private_environment(folder: Path) -> dict[str, str]:
     ):
         environment[f"{name}_DIR"] = str(folder / name.lower())
     environment["IPYTHONDIR"] = str(folder / "ipython")
+    if "PYTEST_XDIST_WORKER" in environment:  # another notebook has the other core
+        environment.setdefault("MINIDL_NUM_THREADS", "1")
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     return environment
 
