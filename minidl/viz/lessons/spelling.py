@@ -51,7 +51,7 @@ def naming(
     state.hidden = 64
     _restore(state)
     return Widget(
-        state, _draw, controls, step=_step, reset=_restore, describe=_describe, fps=12, steps_per_frame=5
+        state, _draw, controls, step=_step, reset=_restore, describe=_describe, fps=20, steps_per_frame=3
     )
 
 
