@@ -375,8 +375,8 @@ INSTALL_PROBE = """() => {
 }"""
 
 LABEL = """e => {
-  const label = e.closest('.widget-inline-hbox')?.querySelector('.widget-label')?.innerText;
-  return (label || e.getAttribute('aria-label') || e.innerText || '').trim();
+  const label = e.closest('.widget-inline-hbox')?.querySelector('.widget-label')?.textContent;
+  return (label || e.getAttribute('aria-label') || e.textContent || '').trim();
 }"""
 
 UNLABELLED = """() => {
