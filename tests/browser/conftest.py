@@ -1,10 +1,11 @@
 """Fixtures: one private JupyterLab on a copy of the course, one Chromium, a fresh page for each test."""
 
+import subprocess
+import sys
+
 import pytest
 
-from minidl.__main__ import warm_up
-
-from .lab import Lab, Server, find_chromium, missing
+from .lab import ROOT, Lab, Server, find_chromium, missing
 
 FLAGS = (  # a quiet browser: no sandbox (containers), no GPU, no traffic of its own
     *("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"),
@@ -15,7 +16,7 @@ FLAGS = (  # a quiet browser: no sandbox (containers), no GPU, no traffic of its
 @pytest.fixture(scope="session")
 def warm():
     """The kernels are compiled where the notebooks of the tests find them, and servers copy them."""
-    warm_up()
+    subprocess.run([sys.executable, "-m", "minidl", "warm"], cwd=ROOT, check=True, capture_output=True)
 
 
 @pytest.fixture(scope="session")
@@ -30,8 +31,8 @@ def server(tmp_path_factory, warm):
 
 @pytest.fixture(scope="session")
 def browser():
-    if missing():
-        pytest.skip(missing())
+    if lacking := missing():
+        pytest.skip(lacking)
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as driver:

@@ -116,8 +116,6 @@ def private_environment(folder: Path) -> dict[str, str]:
     ):
         environment[f"{name}_DIR"] = str(folder / name.lower())
     environment["IPYTHONDIR"] = str(folder / "ipython")
-    if "PYTEST_XDIST_WORKER" in environment:  # another notebook has the other core
-        environment.setdefault("MINIDL_NUM_THREADS", "1")
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     return environment
 
@@ -284,7 +282,8 @@ class Control:
         self.element.press("Space")
 
     def _move_radio(self) -> None:
-        self.element.locator("input:not(:checked)").last.check()
+        for option in self.element.locator("input").all():
+            option.check()
 
     def _move_text(self) -> None:
         self.element.press("End")

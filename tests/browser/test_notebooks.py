@@ -11,13 +11,11 @@ import pytest
 from nbformat import from_dict
 from nbval.plugin import IPyNbFile, coalesce_streams
 
+from minidl.course.notebook import all_notebooks
+
 from .lab import ROOT, Lab, Widget
 
-NOTEBOOKS = sorted(
-    path.relative_to(ROOT).as_posix()
-    for path in (ROOT / "notebooks").rglob("*.ipynb")
-    if ".ipynb_checkpoints" not in path.parts
-)
+NOTEBOOKS = [path.relative_to(ROOT).as_posix() for path in all_notebooks()]
 PRESSES = 5  # of each slider that changes a picture, to measure how soon
 
 
