@@ -157,14 +157,7 @@ class Lab:
 
     def run_all(self, restart: bool = False, timeout: float = 300) -> None:
         """Run all cells, after a restart of the kernel if asked, until the last one's output is there."""
-        command = "notebook:restart-run-all" if restart else "notebook:run-all-cells"
-        self.page.evaluate(
-            """command => {
-                window.ran = false;
-                jupyterapp.commands.execute(command).then(() => { window.ran = true; });
-            }""",
-            command,
-        )
+        self.page.evaluate(RUN, "notebook:restart-run-all" if restart else "notebook:run-all-cells")
         if restart:
             self.page.locator(".jp-Dialog button.jp-mod-accept").click()
         self.page.wait_for_function("window.ran", timeout=1000 * timeout)
@@ -316,6 +309,16 @@ def is_caption(output: dict) -> bool:
 KERNEL_IS_IDLE = """() => {
   const panel = window.jupyterapp?.shell.currentWidget;
   return panel?.content?.model && panel.sessionContext?.session?.kernel?.status === 'idle';
+}"""
+
+# At an error, even an expected one, JupyterLab says at once that all cells ran. So ask the kernel for one
+# thing more: it answers in order.
+RUN = """command => {
+  window.ran = false;
+  const kernel = () => jupyterapp.shell.currentWidget.sessionContext.session.kernel;
+  jupyterapp.commands.execute(command)
+    .then(() => kernel().requestExecute({code: '', silent: true}).done)
+    .then(() => { window.ran = true; });
 }"""
 
 # An exception in a widget's callback reaches no cell: JupyterLab puts it into its log, where nobody looks.
