@@ -25,6 +25,31 @@ def test_every_compiled_kernel_is_called(monkeypatch):
     assert not missing, f"let something in minidl/warm.py call {missing} with float32 arrays"
 
 
+class Bar:
+    def __init__(self):
+        self.seen = []
+
+    def advance(self, note):
+        self.seen.append(note)
+
+
+def test_processes_side_by_side_do_all_and_survive_a_failure():
+    bar = Bar()
+    warm._side_by_side(["embedding", "no such work", "losses"], bar)
+    assert sorted(bar.seen) == ["embedding", "losses", "no such work"]
+
+
+def test_what_is_left_when_something_compiles_is_done_side_by_side_and_then_here(monkeypatch):
+    done, beside = [], []
+    monkeypatch.setattr(warm, "WORK", dict.fromkeys("abcd"))
+    monkeypatch.setattr(warm, "_do", lambda name: done.append(name) or name == "b")
+    monkeypatch.setattr(warm, "_side_by_side", lambda names, bar: beside.extend(names))
+    monkeypatch.setattr(warm, "thread_count", lambda: 2)
+    warm.warm(show=False)
+    assert beside == ["c", "d"]
+    assert done == ["a", "b", "c", "d"]
+
+
 def test_what_is_kept_works_in_a_fresh_process():
     command = [sys.executable, "-m", "minidl", "warm"]
     done = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True)

@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+from filelock import FileLock
 
 from .lab import ROOT, Lab, Server, find_chromium, missing
 
@@ -14,9 +15,13 @@ FLAGS = (  # a quiet browser: no sandbox (containers), no GPU, no traffic of its
 
 
 @pytest.fixture(scope="session")
-def warm():
-    """The kernels are compiled where the notebooks of the tests find them, and servers copy them."""
-    subprocess.run([sys.executable, "-m", "minidl", "warm"], cwd=ROOT, check=True, capture_output=True)
+def warm(tmp_path_factory):
+    """The kernels are compiled where the notebooks of the tests find them, and servers copy them.
+
+    By one of the test processes, on all cores; the others wait, then find it done.
+    """
+    with FileLock(tmp_path_factory.getbasetemp().parent / "warm.lock"):
+        subprocess.run([sys.executable, "-m", "minidl", "warm"], cwd=ROOT, check=True, capture_output=True)
 
 
 @pytest.fixture(scope="session")

@@ -138,7 +138,9 @@ def _log_softmax_backward(g, y, out, first, last):
     step = rows_of_a_group(y.shape[1])
     for start in range(0, len(y), step):
         part = out[start : start + step]
-        part[:] = y[start : start + step]
+        for i in range(len(part)):  # `part[:] = ...` would compile for seconds, for an error that cannot come
+            for j in range(part.shape[1]):
+                part[i, j] = y[start + i, j]
         _exponentials(part.reshape(-1))
         for i in range(len(part)):
             gi, to = g[start + i], part[i]
