@@ -257,7 +257,7 @@ class Control:
         getattr(self, f"_move_{self.kind}")()
         return {"kind": self.kind, "label": self.label, **self._settle()}
 
-    def _settle(self, patience: float = 1500, quiet: float = 300, timeout: float = 8000) -> dict:
+    def _settle(self, patience: float = 1000, quiet: float = 200, timeout: float = 8000) -> dict:
         """Wait `patience` ms for a new picture, then for `quiet` ms without another, at most `timeout`."""
         rested, times = "times => probe.rested(...times)", [patience, quiet, timeout]
         self.page.wait_for_function(rested, arg=times, polling=POLL)

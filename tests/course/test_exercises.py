@@ -48,7 +48,8 @@ def test_answers_have_exercises():
 def test_the_reference_is_right(name, exercise):
     verdict = examine(exercise, exercise.reference)
     assert verdict.right, verdict.message
-    assert examine(exercise, exercise.stand_in).right, "the fallback is refused by its own check"
+    if exercise.stand_in is not exercise.reference:
+        assert examine(exercise, exercise.stand_in).right, "the fallback is refused by its own check"
 
 
 @each_exercise
