@@ -27,8 +27,10 @@ def problems(draw):
         sizes = np.sort(rng.integers(1, n + 1, steps))[::-1].copy()
         sizes[0] = n
     rows, height = sizes.sum(), BLOCKS[kind] * width
-    shapes = [(rows, inputs), *[(n, width)] * (1 + (kind == "lstm")), (height, inputs), (height, width)]
+    shapes = [(rows, inputs), *[(n, width)] * (1 + (kind == "lstm"))]
     arrays = [rng.normal(size=shape) / 2 for shape in shapes]
+    for columns in (inputs, width):  # larger weights would make the rounding of one step grow in the next
+        arrays.append(rng.normal(size=(height, columns)) / np.sqrt(columns))
     arrays += [rng.normal(size=height) for _ in range(2)] if draw(st.booleans()) else [None] * 2
     arrays += [None] * (kind == "lstm")
     if draw(st.booleans()):
