@@ -143,4 +143,7 @@ def refuse_if_taken(port: int) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)  # what a shell says of Ctrl-C

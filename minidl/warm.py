@@ -10,6 +10,7 @@ A compiler works on one core. So if there is much to compile, as many processes 
 from __future__ import annotations
 
 import importlib.util
+import signal
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
@@ -166,8 +167,9 @@ def _do(name: str) -> int:
 
 
 def _side_by_side(names: list[str], bar) -> None:
-    """Do these in processes beside this one. What fails there is not heard of."""
-    pool = ProcessPoolExecutor(thread_count(), get_context("spawn"))
+    """Do these in processes beside this one, which Ctrl-C ends at once. What fails there is not heard of."""
+    ended_by_ctrl_c = {"initializer": signal.signal, "initargs": (signal.SIGINT, signal.SIG_DFL)}
+    pool = ProcessPoolExecutor(thread_count(), get_context("spawn"), **ended_by_ctrl_c)
     try:
         names_of = {pool.submit(_do, name): name for name in names}
         for done in as_completed(names_of):

@@ -1,7 +1,10 @@
 """The warm-up calls every compiled kernel, and says why it cannot where it cannot."""
 
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -48,6 +51,38 @@ def test_what_is_left_when_something_compiles_is_done_side_by_side_and_then_here
     warm.warm(show=False)
     assert beside == ["c", "d"]
     assert done == ["a", "b", "c", "d"]
+
+
+def is_gone(group):
+    """Has every process of the group ended?"""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no SIGINT to another process")
+def test_ctrl_c_ends_all_processes(tmp_path):
+    warming = subprocess.Popen(
+        [sys.executable, "-m", "minidl", "warm"],
+        cwd=Path(__file__).parents[1],
+        env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "MINIDL_NUM_THREADS": "2"},
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    said = b""
+    while b"embedding" not in said:
+        said += (more := os.read(warming.stderr.fileno(), 1000))
+        assert more, said
+    time.sleep(2)  # the processes beside it have begun
+    os.killpg(warming.pid, signal.SIGINT)
+    assert warming.wait(10) == 130  # 0.6 s; a kernel that is compiled to its end takes longer
+    end = time.monotonic() + 10
+    while not is_gone(warming.pid) and time.monotonic() < end:
+        time.sleep(0.1)
+    assert is_gone(warming.pid)
+    warming.stderr.close()
 
 
 def test_what_is_kept_works_in_a_fresh_process():
