@@ -1,5 +1,6 @@
 """The warm-up calls every compiled kernel, and says why it cannot where it cannot."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -71,18 +72,22 @@ def test_ctrl_c_ends_all_processes(tmp_path):
         stderr=subprocess.PIPE,
         start_new_session=True,
     )
-    said = b""
-    while b"embedding" not in said:
-        said += (more := os.read(warming.stderr.fileno(), 1000))
-        assert more, said
-    time.sleep(2)  # the processes beside it have begun
-    os.killpg(warming.pid, signal.SIGINT)
-    assert warming.wait(10) == 130  # 0.6 s; a kernel that is compiled to its end takes longer
-    end = time.monotonic() + 10
-    while not is_gone(warming.pid) and time.monotonic() < end:
-        time.sleep(0.1)
-    assert is_gone(warming.pid)
-    warming.stderr.close()
+    try:
+        said = b""
+        while b"embedding" not in said:
+            said += (more := os.read(warming.stderr.fileno(), 1000))
+            assert more, said
+        time.sleep(2)  # the processes beside it have begun
+        os.killpg(warming.pid, signal.SIGINT)
+        assert warming.wait(5) == 130  # 0.6 s; a kernel that is compiled to its end takes longer
+        end = time.monotonic() + 10
+        while not is_gone(warming.pid) and time.monotonic() < end:
+            time.sleep(0.1)
+        assert is_gone(warming.pid)
+    finally:
+        warming.stderr.close()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(warming.pid, signal.SIGKILL)
 
 
 def test_what_is_kept_works_in_a_fresh_process():
