@@ -71,6 +71,7 @@ def test_ctrl_c_ends_all_processes(tmp_path):
         env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "MINIDL_NUM_THREADS": "2"},
         stderr=subprocess.PIPE,
         start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # if a shell has it ignored in tests
     )
     try:
         said = b""
