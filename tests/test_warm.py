@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -29,18 +30,10 @@ def test_every_compiled_kernel_is_called(monkeypatch):
     assert not missing, f"let something in minidl/warm.py call {missing} with float32 arrays"
 
 
-class Bar:
-    def __init__(self):
-        self.seen = []
-
-    def advance(self, note):
-        self.seen.append(note)
-
-
 def test_processes_side_by_side_do_all_and_survive_a_failure():
-    bar = Bar()
-    warm._side_by_side(["embedding", "no such work", "losses"], bar)
-    assert sorted(bar.seen) == ["embedding", "losses", "no such work"]
+    names, seen = ["embedding", "no such work", "losses"], []
+    warm._side_by_side(names, SimpleNamespace(advance=seen.append))
+    assert sorted(seen) == sorted(names)
 
 
 def test_what_is_left_when_something_compiles_is_done_side_by_side_and_then_here(monkeypatch):

@@ -27,7 +27,7 @@ from numba import carray, types
 from numba.extending import intrinsic
 
 from minidl.kernels import reference
-from minidl.kernels.cpu.compiling import compiled, inline, inner
+from minidl.kernels.cpu.compiling import compiled, copy, inline, inner
 from minidl.kernels.cpu.elementary import exp
 from minidl.kernels.cpu.simd import WIDTH, micro_kernel, turn
 from minidl.kernels.threads import split
@@ -213,14 +213,6 @@ def _softmax(scores, tops, totals):
 
 
 @inner
-def _copy(scores, to):
-    """As `to[:] = scores`, without the code for an error that cannot come: it takes seconds to compile."""
-    for j in range(scores.shape[0]):
-        for lane in range(LANES):
-            to[j, lane] = scores[j, lane]
-
-
-@inner
 def _multiply(scores, factors, i):
     for lane in range(min(LANES, len(factors) - i)):
         row = factors[i + lane]
@@ -310,7 +302,7 @@ def _backward(places, sizes, biases, bias_of, keeps, keep_of, scale, causal, log
                 _multiply(dweights[:seen], keep, i)
             _gradient_of_scores(s.scores[:seen], dweights[:seen], logs, sums)
             if len(keep):
-                _copy(s.scores, kept)
+                copy(s.scores, kept)
                 _multiply(kept[:seen], keep, i)
             _add_product(kept, s.g, s.of_v, v_part, dv, seen, s)
             _add_product(dweights, s.q, s.of_e, k_part, dk, seen, s)

@@ -122,6 +122,14 @@ def bounds(n, parts, part):
     return n * part // parts, n * (part + 1) // parts
 
 
+@inner
+def copy(x, to):
+    """As `to[:] = x` of tables, without code for an error that cannot come: it takes seconds to compile."""
+    for i in range(to.shape[0]):
+        for j in range(to.shape[1]):
+            to[i, j] = x[i, j]
+
+
 def is_kept() -> bool:
     """Is there a folder in which compiled kernels of this package are kept?"""
     try:

@@ -14,7 +14,7 @@ import numpy as np
 
 from minidl.kernels import reference
 from minidl.kernels.cpu.activation import FLOAT32, in_order
-from minidl.kernels.cpu.compiling import compiled, inline, inner
+from minidl.kernels.cpu.compiling import compiled, copy, inline, inner
 from minidl.kernels.cpu.elementary import exp
 from minidl.kernels.threads import split
 
@@ -138,9 +138,7 @@ def _log_softmax_backward(g, y, out, first, last):
     step = rows_of_a_group(y.shape[1])
     for start in range(0, len(y), step):
         part = out[start : start + step]
-        for i in range(len(part)):  # `part[:] = ...` would compile for seconds, for an error that cannot come
-            for j in range(part.shape[1]):
-                part[i, j] = y[start + i, j]
+        copy(y[start : start + step], part)
         _exponentials(part.reshape(-1))
         for i in range(len(part)):
             gi, to = g[start + i], part[i]
