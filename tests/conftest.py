@@ -11,12 +11,14 @@ from .browser.lab import ROOT, missing
 hypothesis.settings.register_profile("patient", deadline=None)  # a busy machine is no failure
 hypothesis.settings.load_profile("patient")
 
-if "PYTEST_XDIST_WORKER" in os.environ:  # two at once: BLAS threads that wait for each other cost tenfold
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+if "PYTEST_XDIST_WORKER" in os.environ:  # each has its share of the cores: threads that wait cost time
+    share = max(1, os.cpu_count() // int(os.environ["PYTEST_XDIST_WORKER_COUNT"]))
+    for library in ("MINIDL", "OPENBLAS"):
+        os.environ.setdefault(f"{library}_NUM_THREADS", str(share))
 
 
 class Pieces(LoadFileScheduling):
-    """Work for the two workers: file by file, and of the browser's tests, which take minutes, one by one."""
+    """Work for the workers: file by file, and of the browser's tests, which take minutes, one by one."""
 
     def _split_scope(self, nodeid):
         return nodeid if nodeid.startswith("tests/browser/") else super()._split_scope(nodeid)

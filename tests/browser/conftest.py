@@ -1,5 +1,6 @@
-"""Fixtures: one private JupyterLab on a copy of the course, one Chromium, a fresh page for each test."""
+"""Fixtures: one private JupyterLab on a copy of the course, one Chromium, one page for all notebooks."""
 
+import os
 import subprocess
 import sys
 
@@ -12,6 +13,7 @@ FLAGS = (  # a quiet browser: no sandbox (containers), no GPU, no traffic of its
     *("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"),
     *("--disable-component-update", "--disable-sync", "--disable-quic"),
 )
+WINDOW = {"viewport": {"width": 1280, "height": 900}}
 
 
 @pytest.fixture(scope="session")
@@ -20,8 +22,10 @@ def warm(tmp_path_factory):
 
     By one of the test processes, on all cores; the others wait, then find it done.
     """
+    environment = {name: value for name, value in os.environ.items() if name != "MINIDL_NUM_THREADS"}
     with FileLock(tmp_path_factory.getbasetemp().parent / "warm.lock"):
-        subprocess.run([sys.executable, "-m", "minidl", "warm"], cwd=ROOT, check=True, capture_output=True)
+        command = [sys.executable, "-m", "minidl", "warm"]
+        subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True)
 
 
 @pytest.fixture(scope="session")
@@ -48,13 +52,17 @@ def browser():
 
 @pytest.fixture
 def page(browser):
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    context = browser.new_context(**WINDOW)
     yield context.new_page()
     context.close()
 
 
+@pytest.fixture(scope="session")
+def workplace(browser, server):
+    return Lab(browser.new_page(**WINDOW), server)
+
+
 @pytest.fixture
-def lab(page, server):
-    lab = Lab(page, server)
-    yield lab
-    lab.close()
+def lab(workplace):
+    yield workplace
+    workplace.close()

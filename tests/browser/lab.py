@@ -121,7 +121,7 @@ def private_environment(folder: Path) -> dict[str, str]:
 
 
 class Lab:
-    """One notebook in one browser page."""
+    """One browser page, and in it one notebook after another: JupyterLab itself takes seconds to load."""
 
     def __init__(self, page, server: Server):
         self.page, self.server = page, server
@@ -135,17 +135,29 @@ class Lab:
 
     def open(self, path: str) -> None:
         """Open a notebook, wait for its kernel. Errors of widget callbacks are caught from here on."""
-        workspace = secrets.token_hex(4)  # a fresh one: no tab of an earlier test comes back
-        self.page.goto(self.server.url(f"lab/workspaces/{workspace}/tree/{path}"))
+        if self.page.url == "about:blank":
+            self._load()
+        self.console.clear()
+        self.page.evaluate(
+            "path => jupyterapp.commands.execute('docmanager:open', {path}).then(() => null)", path
+        )
         self.page.wait_for_function(
             f"document.querySelector('.jp-Dialog') || ({KERNEL_IS_IDLE})()", timeout=90_000
         )
-        assert self.page.locator(".jp-Dialog").all_inner_texts() == [], "JupyterLab asks a question"
+        assert self.questions() == [], "JupyterLab asks a question"
         self.page.evaluate(CATCH_CALLBACK_ERRORS)
+
+    def _load(self) -> None:
+        workspace = secrets.token_hex(4)  # a fresh one: no tab of an earlier page comes back
+        self.page.goto(self.server.url(f"lab/workspaces/{workspace}"))
+        self.page.wait_for_function("window.jupyterapp", timeout=90_000)
+        self.page.evaluate("jupyterapp.restored.then(() => null)")
+        self.page.evaluate("jupyterapp.commands.execute('application:toggle-left-area')")  # room to work
         self.page.evaluate(INSTALL_PROBE)
-        self.page.evaluate(
-            "jupyterapp.commands.execute('application:toggle-left-area')"
-        )  # room for the notebook
+
+    def questions(self) -> list[str]:
+        """What JupyterLab wants to be answered."""
+        return self.page.locator(".Toastify__toast, .jp-Dialog").all_inner_texts()
 
     def change_theme(self, theme: str) -> None:
         """Light or Dark; it is there when this returns."""
@@ -168,10 +180,14 @@ class Lab:
         """Every cell of the notebook as the page holds it now (nbformat's JSON)."""
         return self.page.evaluate("jupyterapp.shell.currentWidget.content.model.toJSON().cells")
 
+    def raised(self) -> list[str]:
+        """What went wrong so far in widget callbacks and the console."""
+        callbacks = self.page.evaluate("window.callbackErrors")
+        return [f"console: {text}" for text in self.console] + [f"widget: {text}" for text in callbacks]
+
     def errors(self) -> list[str]:
         """What went wrong so far in cells (unless tagged), widget callbacks, the page, the console."""
-        found = [f"console: {text}" for text in self.console]
-        found += [f"widget callback: {text}" for text in self.page.evaluate("window.callbackErrors")]
+        found = self.raised()
         for cell in self.cells():
             for output in cell.get("outputs", ()):
                 where = f"cell {''.join(cell['source'])[:60]!r}"
@@ -212,8 +228,11 @@ class Lab:
         )
 
     def close(self) -> None:
-        """Shut the kernel down, so that its memory is free for the next notebook."""
+        """Shut the kernel down and close the notebook unsaved; leave the page if it is not as it was."""
         self.page.evaluate("jupyterapp.serviceManager.sessions.shutdownAll()")
+        self.page.evaluate("jupyterapp.shell.currentWidget?.dispose()")
+        if self.console or self.questions():
+            self.page.goto("about:blank")
 
 
 class Widget:
