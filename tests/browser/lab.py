@@ -14,7 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PLAY_SECONDS = 2
-POLL = 50  # ms between two looks at whether a picture rests: each look takes time from the page
+POLL = 50  # ms between two looks at whether something is so: without it, at every frame, and frames cost time
 CONTROLS = {  # kind -> where ipywidgets draws it
     "slider": ".noUi-handle",
     "dropdown": ".widget-dropdown select",
@@ -142,7 +142,7 @@ class Lab:
             "path => jupyterapp.commands.execute('docmanager:open', {path}).then(() => null)", path
         )
         self.page.wait_for_function(
-            f"document.querySelector('.jp-Dialog') || ({KERNEL_IS_IDLE})()", timeout=90_000
+            f"document.querySelector('.jp-Dialog') || ({KERNEL_IS_IDLE})()", timeout=90_000, polling=POLL
         )
         assert self.questions() == [], "JupyterLab asks a question"
         self.page.evaluate(CATCH_CALLBACK_ERRORS)
@@ -172,8 +172,8 @@ class Lab:
         self.page.evaluate(RUN, "notebook:restart-run-all" if restart else "notebook:run-all-cells")
         if restart:
             self.page.locator(".jp-Dialog button.jp-mod-accept").click()
-        self.page.wait_for_function("window.ran", timeout=1000 * timeout)
-        self.page.wait_for_function(KERNEL_IS_IDLE, timeout=1000 * timeout)
+        for done in ("window.ran", KERNEL_IS_IDLE):
+            self.page.wait_for_function(done, timeout=1000 * timeout, polling=POLL)
         self.page.wait_for_function("!document.body.innerText.includes('Loading widget')")
 
     def cells(self) -> list[dict]:
@@ -351,7 +351,8 @@ CATCH_CALLBACK_ERRORS = """() => {
   });
 }"""
 
-# Looks at a widget's pictures once a frame in which its page has changed, and at the event that moved it.
+# Looks at a widget's pictures once a frame in which its page has changed, and at the event that moved it;
+# from `watch` to `report`.
 INSTALL_PROBE = """() => {
   const content = e => e.tagName === 'CANVAS' ? e.toDataURL() : e.tagName === 'IMG' ? e.src : e.outerHTML;
   const look = box => {
@@ -360,7 +361,6 @@ INSTALL_PROBE = """() => {
     return seen.map(content).join();
   };
   const probe = window.probe = {
-    touched: false,
     watch(box) {
       probe.observer?.disconnect();
       probe.observer = new MutationObserver(() => { probe.touched = true; });
@@ -368,12 +368,15 @@ INSTALL_PROBE = """() => {
       const painted = box.querySelector('canvas') !== null;  // an observer does not see what is painted
       Object.assign(probe, {box, painted, touched: false, seen: look(box)});
       Object.assign(probe, {since: null, changes: [], began: performance.now()});
+      cancelAnimationFrame(probe.frame);
+      tick();
     },
     rested(patience, quiet, timeout) {
       const now = performance.now(), waited = now - probe.began, last = probe.changes.at(-1);
       return waited > timeout || (last ? now - last > quiet : waited > patience);
     },
     report() {
+      cancelAnimationFrame(probe.frame);
       const {changes, since} = probe, span = changes.at(-1) - changes[0];
       return {
         frames: changes.length,
@@ -388,9 +391,8 @@ INSTALL_PROBE = """() => {
       probe.touched = false;
       if (seen !== probe.seen) { probe.seen = seen; probe.changes.push(performance.now()); }
     }
-    requestAnimationFrame(tick);
+    probe.frame = requestAnimationFrame(tick);
   };
-  requestAnimationFrame(tick);
   for (const kind of ['keydown', 'pointerdown', 'change'])
     document.addEventListener(kind, event => { probe.since ??= event.timeStamp; }, true);
 }"""
