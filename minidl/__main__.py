@@ -74,6 +74,8 @@ def learn(port: int | None, lab_options: list[str]) -> None:
     """
     if not (ROOT / START).is_file():
         sys.exit(f"{ROOT / START} is missing: run this command inside a clone of the course's repository.")
+    # Loaded by jsonschema for 2.5 s, to check addresses in Chinese or Greek letters, of which there are none.
+    sys.modules.setdefault("rfc3987_syntax", None)
     try:
         from jupyterlab.labapp import LabApp
     except ImportError as error:

@@ -1,9 +1,12 @@
 """What all tests share: who runs what; measured figures are printed at the end, never asserted tightly."""
 
 import os
+import subprocess
+import sys
 
 import hypothesis
 import pytest
+from filelock import FileLock
 from xdist.scheduler import LoadFileScheduling
 
 from .browser.lab import ROOT, missing
@@ -15,6 +18,18 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # each has its share of the cores: thre
     share = max(1, os.cpu_count() // int(os.environ["PYTEST_XDIST_WORKER_COUNT"]))
     for library in ("MINIDL", "OPENBLAS"):
         os.environ.setdefault(f"{library}_NUM_THREADS", str(share))
+
+
+@pytest.fixture(scope="session")
+def warm(tmp_path_factory):
+    """The kernels are compiled where the notebooks of the tests find them, and servers copy them.
+
+    By one of the test processes, on all cores; the others wait, then find it done.
+    """
+    environment = {name: value for name, value in os.environ.items() if name != "MINIDL_NUM_THREADS"}
+    with FileLock(tmp_path_factory.getbasetemp().parent / "warm.lock"):
+        command = [sys.executable, "-m", "minidl", "warm"]
+        subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True)
 
 
 class Pieces(LoadFileScheduling):

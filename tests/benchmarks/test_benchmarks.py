@@ -37,7 +37,7 @@ def test_an_operation_is_the_same_work_in_both_engines(name):
         ("micrograd", "xor"),
     ],
 )
-def test_a_peer_does_the_same_work(engine, name):
+def test_a_peer_does_the_same_work(engine, name, warm):
     (module,) = TRAINING[engine].build.args
     try:
         cases = importlib.import_module(f"tests.benchmarks.{module}").CASES

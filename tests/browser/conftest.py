@@ -1,31 +1,14 @@
 """Fixtures: one private JupyterLab on a copy of the course, one Chromium, one page for all notebooks."""
 
-import os
-import subprocess
-import sys
-
 import pytest
-from filelock import FileLock
 
-from .lab import ROOT, Lab, Server, find_chromium, missing
+from .lab import Lab, Server, find_chromium, missing
 
 FLAGS = (  # a quiet browser: no sandbox (containers), no GPU, no traffic of its own
     *("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"),
     *("--disable-component-update", "--disable-sync", "--disable-quic"),
 )
 WINDOW = {"viewport": {"width": 1280, "height": 900}}
-
-
-@pytest.fixture(scope="session")
-def warm(tmp_path_factory):
-    """The kernels are compiled where the notebooks of the tests find them, and servers copy them.
-
-    By one of the test processes, on all cores; the others wait, then find it done.
-    """
-    environment = {name: value for name, value in os.environ.items() if name != "MINIDL_NUM_THREADS"}
-    with FileLock(tmp_path_factory.getbasetemp().parent / "warm.lock"):
-        command = [sys.executable, "-m", "minidl", "warm"]
-        subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True)
 
 
 @pytest.fixture(scope="session")

@@ -219,7 +219,7 @@ class Lab:
         boxes = self.page.locator(
             ".jp-Cell-outputArea .jp-OutputArea-output:has(.jupyter-widgets):not(:has(.widget-hprogress))"
         )
-        return [Widget(self.page, box) for box in boxes.all()]
+        return [Widget(self.page, box) for box in boxes.element_handles()]
 
     def colors(self, selector: str, name: str) -> list[str]:
         """The computed CSS colour property `name` of every element that the selector finds."""
@@ -236,7 +236,10 @@ class Lab:
 
 
 class Widget:
-    """One interactive box: its controls and what they change (its text, where it has no picture)."""
+    """One interactive box: its controls and what they change (its text, where it has no picture).
+
+    Both are handles of elements: a locator would search the long page anew for each thing done with them.
+    """
 
     def __init__(self, page, box):
         self.page, self.box = page, box
@@ -246,13 +249,13 @@ class Widget:
         return [
             Control(self.page, self.box, kind, element)
             for kind, selector in CONTROLS.items()
-            for element in self.box.locator(selector).all()
+            for element in self.box.query_selector_all(selector)
             if element.is_visible()
         ]
 
     def problem(self) -> str:
         """The error that the widget shows in its status line, if any."""
-        return " ".join(self.box.locator("[role=alert]").all_inner_texts())
+        return " ".join(alert.inner_text() for alert in self.box.query_selector_all("[role=alert]"))
 
 
 class Control:
@@ -294,7 +297,7 @@ class Control:
         self.element.press("Space")
 
     def _move_radio(self) -> None:
-        for option in self.element.locator("input").all():
+        for option in self.element.query_selector_all("input"):
             option.check()
 
     def _move_text(self) -> None:
@@ -351,8 +354,8 @@ CATCH_CALLBACK_ERRORS = """() => {
   });
 }"""
 
-# Looks at a widget's pictures once a frame in which its page has changed, and at the event that moved it;
-# from `watch` to `report`.
+# From `watch` to `report`, looks at a widget's pictures in each frame after something in it has changed (in
+# all frames, if it has a canvas: an observer does not see painting), and at the event that moved it.
 INSTALL_PROBE = """() => {
   const content = e => e.tagName === 'CANVAS' ? e.toDataURL() : e.tagName === 'IMG' ? e.src : e.outerHTML;
   const look = box => {
@@ -362,21 +365,19 @@ INSTALL_PROBE = """() => {
   };
   const probe = window.probe = {
     watch(box) {
-      probe.observer?.disconnect();
-      probe.observer = new MutationObserver(() => { probe.touched = true; });
+      stop();
+      probe.observer = new MutationObserver(look_soon);
       probe.observer.observe(box, {subtree: true, childList: true, attributes: true, characterData: true});
-      const painted = box.querySelector('canvas') !== null;  // an observer does not see what is painted
-      Object.assign(probe, {box, painted, touched: false, seen: look(box)});
-      Object.assign(probe, {since: null, changes: [], began: performance.now()});
-      cancelAnimationFrame(probe.frame);
-      tick();
+      probe.painted = box.querySelector('canvas') !== null;
+      Object.assign(probe, {box, seen: look(box), since: null, changes: [], began: performance.now()});
+      if (probe.painted) look_soon();
     },
     rested(patience, quiet, timeout) {
       const now = performance.now(), waited = now - probe.began, last = probe.changes.at(-1);
       return waited > timeout || (last ? now - last > quiet : waited > patience);
     },
     report() {
-      cancelAnimationFrame(probe.frame);
+      stop();
       const {changes, since} = probe, span = changes.at(-1) - changes[0];
       return {
         frames: changes.length,
@@ -385,13 +386,17 @@ INSTALL_PROBE = """() => {
       };
     },
   };
-  const tick = () => {
-    if (probe.touched || probe.painted) {
-      const seen = look(probe.box);
-      probe.touched = false;
-      if (seen !== probe.seen) { probe.seen = seen; probe.changes.push(performance.now()); }
-    }
-    probe.frame = requestAnimationFrame(tick);
+  const look_soon = () => { probe.frame ??= requestAnimationFrame(look_now); };
+  const look_now = () => {
+    probe.frame = null;
+    const seen = look(probe.box);
+    if (seen !== probe.seen) { probe.seen = seen; probe.changes.push(performance.now()); }
+    if (probe.painted) look_soon();
+  };
+  const stop = () => {
+    probe.observer?.disconnect();
+    cancelAnimationFrame(probe.frame);
+    probe.frame = null;
   };
   for (const kind of ['keydown', 'pointerdown', 'change'])
     document.addEventListener(kind, event => { probe.since ??= event.timeStamp; }, true);
