@@ -135,9 +135,9 @@ class Lab:
 
     def open(self, path: str) -> None:
         """Open a notebook, wait for its kernel. Errors of widget callbacks are caught from here on."""
+        self.console.clear()
         if self.page.url == "about:blank":
             self._load()
-        self.console.clear()
         self.page.evaluate(
             "path => jupyterapp.commands.execute('docmanager:open', {path}).then(() => null)", path
         )
